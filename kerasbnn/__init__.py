@@ -1,0 +1,96 @@
+"""Train, understand and ship 1-bit neural networks in Keras 3.
+
+Every name loads its module on first use, so that the parts that need neither Keras nor
+a backend, such as `kerasbnn.geometry`, never load them.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+import wrapt
+
+from kerasbnn._version import __version__
+
+if TYPE_CHECKING:
+    from kerasbnn import (
+        applications,
+        callbacks,
+        constraints,
+        geometry,
+        layers,
+        metrics,
+        models,
+        optimizers,
+        quantizers,
+        recipes,
+    )
+    from kerasbnn.layers import (
+        QuantConv1D,
+        QuantConv1DTranspose,
+        QuantConv2D,
+        QuantConv2DTranspose,
+        QuantConv3D,
+        QuantConv3DTranspose,
+        QuantDense,
+        QuantDepthwiseConv1D,
+        QuantDepthwiseConv2D,
+        QuantSeparableConv1D,
+        QuantSeparableConv2D,
+    )
+
+__all__ = [
+    "QuantConv1D",
+    "QuantConv1DTranspose",
+    "QuantConv2D",
+    "QuantConv2DTranspose",
+    "QuantConv3D",
+    "QuantConv3DTranspose",
+    "QuantDense",
+    "QuantDepthwiseConv1D",
+    "QuantDepthwiseConv2D",
+    "QuantSeparableConv1D",
+    "QuantSeparableConv2D",
+    "__version__",
+    "applications",
+    "callbacks",
+    "constraints",
+    "geometry",
+    "layers",
+    "metrics",
+    "models",
+    "optimizers",
+    "quantizers",
+    "recipes",
+]
+
+_MODULES = [name for name in __all__ if name.islower() and name != "__version__"]
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module 'kerasbnn' has no attribute {name!r}")
+    try:
+        if name in _MODULES:
+            return importlib.import_module(f"kerasbnn.{name}")
+        return getattr(importlib.import_module("kerasbnn.layers"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("keras", *_BACKENDS):
+            raise
+        raise ImportError(
+            f"kerasbnn.{name} needs Keras and a backend for it, but {error.name!r} is "
+            'not installed. Run: pip install "kerasbnn[tensorflow]" (or [jax], or '
+            "[torch], with the environment variable KERAS_BACKEND set to match)."
+        ) from error
+
+
+def __dir__():
+    return sorted(__all__)
+
+
+@wrapt.when_imported("keras")
+def _register_classes(keras):
+    """Make Keras' `load_model` know our classes as soon as Keras itself is there."""
+    del keras
+    for module in ("layers", "metrics"):
+        importlib.import_module(f"kerasbnn.{module}")
