@@ -5,6 +5,8 @@ a backend, such as `kerasbnn.geometry`, never load them.
 """
 
 import importlib
+import sys
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 import wrapt
@@ -64,6 +66,7 @@ __all__ = [
 ]
 
 _MODULES = [name for name in __all__ if name.islower() and name != "__version__"]
+_REGISTERING = ("layers", "metrics", "optimizers")
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -88,9 +91,20 @@ def __dir__():
     return sorted(__all__)
 
 
-@wrapt.when_imported("keras")
-def _register_classes(keras):
-    """Make Keras' `load_model` know our classes as soon as Keras itself is there."""
-    del keras
-    for module in ("layers", "metrics"):
-        importlib.import_module(f"kerasbnn.{module}")
+def _register_classes(module):
+    """Import what registers classes with Keras, so that `load_model` knows them."""
+    if "keras" not in sys.modules:
+        return
+    for name, other in list(sys.modules.items()):
+        # A module of ours that is in the middle of its imports cannot serve the others
+        # yet. This function runs again when it is done.
+        is_partial = getattr(getattr(other, "__spec__", None), "_initializing", False)
+        if name.startswith("kerasbnn.") and is_partial and other is not module:
+            return
+    for name in _REGISTERING:
+        importlib.import_module(f"kerasbnn.{name}")
+
+
+# As soon as Keras is there, whoever imports it and whether before or after us.
+for _name in ("keras", *(f"kerasbnn.{found.name}" for found in iter_modules(__path__))):
+    wrapt.when_imported(_name)(_register_classes)

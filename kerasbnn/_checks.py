@@ -2,6 +2,7 @@
 
 import difflib
 import numbers
+from typing import Any
 
 
 def checked_number(
@@ -11,7 +12,7 @@ def checked_number(
     minimum: float | None = None,
     exclusive: bool = False,
     optional: bool = False,
-):
+) -> Any:
     """Return `value` if it is a real number in range, or raise.
 
     Args:
@@ -29,6 +30,7 @@ def checked_number(
         ValueError: `value` is NaN or below the minimum.
 
     Example:
+        >>> from kerasbnn._checks import checked_number
         >>> checked_number("clip_value", 1.5, minimum=0)
         1.5
     """
@@ -63,6 +65,7 @@ def suggestion(name: str, known) -> str:
         A sentence such as `" Did you mean 'ste_sign'?"`, or an empty string.
 
     Example:
+        >>> from kerasbnn._checks import suggestion
         >>> suggestion("stesign", ["ste_sign", "ste_tern"])
         " Did you mean 'ste_sign'?"
     """

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kerasbnn._checks import checked_number
+from kerasbnn._checks import checked_number, suggestion
 from kerasbnn._registration import register
 
 
@@ -22,8 +22,12 @@ class WeightClip(keras.constraints.Constraint):
         ValueError: `clip_value` is not positive.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.constraints import WeightClip
-        >>> WeightClip(1.0)([-3.0, 0.25, 2.0])  # -> [-1.0, 0.25, 1.0]
+        >>> clipped = WeightClip(1.0)(np.array([-3.0, 0.25, 2.0], "float32"))
+        >>> ops.convert_to_numpy(clipped).tolist()
+        [-1.0, 0.25, 1.0]
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830, section 1.4.
@@ -61,6 +65,14 @@ def get(identifier):
         >>> constraints.get("weight_clip").clip_value
         1.0
     """
-    if isinstance(identifier, str) and identifier in ALIASES:
+    if not isinstance(identifier, str):
+        return keras.constraints.get(identifier)
+    if identifier in ALIASES:
         return ALIASES[identifier]()
-    return keras.constraints.get(identifier)
+    try:
+        return keras.constraints.get(identifier)
+    except ValueError as error:
+        raise ValueError(
+            f"Unknown constraint {identifier!r}.{suggestion(identifier, ALIASES)} "
+            "Known are 'weight_clip' and the names of Keras' own, such as 'max_norm'."
+        ) from error

@@ -1,5 +1,6 @@
 """What all quantized layers share."""
 
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from keras.src.backend import AutocastScope
 
 from kerasbnn import constraints, quantizers
 from kerasbnn.metrics import FlipRatio, metrics_in_scope
-from kerasbnn.quantizers import Quantizer
+from kerasbnn.quantizers import NoOp, Quantizer
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class KernelRole:
     channel_axes: tuple[int, ...] = (-1,)
 
 
+_LIBRARIES = ("kerasbnn", "keras")
 _has_warned_of_starving = False
 
 
@@ -43,7 +45,8 @@ class QuantizedLayer(keras.layers.Layer):
     Args:
         *args: Positional arguments of the Keras layer.
         input_quantizer: Quantizer of the inputs; None leaves them as they are.
-        metrics: Names of the metrics to keep per kernel; `"flip_ratio"` is the only one.
+        metrics: Names of the metrics to keep per kernel; `"flip_ratio"` is the only
+            one.
         **kwargs: Arguments of the Keras layer, and a quantizer for each kernel.
     """
 
@@ -57,16 +60,29 @@ class QuantizedLayer(keras.layers.Layer):
             for role in self.kernel_roles
         }
         for role in self.kernel_roles:
-            kwargs[role.constraint] = constraints.get(kwargs.get(role.constraint))
+            if role.constraint in kwargs:
+                kwargs[role.constraint] = constraints.get(kwargs[role.constraint])
         super().__init__(*args, **kwargs)
+        self._requested_metrics = _checked_metrics(metrics, given.values())
         self.input_quantizer = quantizers.get(input_quantizer)
+        given = {"input_quantizer": self.input_quantizer, **given}
         for name, quantizer in given.items():
             setattr(self, name, quantizer)
-        for name, quantizer in {"input_quantizer": self.input_quantizer, **given}.items():
             if isinstance(quantizer, Quantizer):
                 quantizer.claim(self.name, name)
-        self._requested_metrics = _checked_metrics(metrics, given.values())
+        self._refuse_quantized_policy()
         self._warn_of_starving()
+
+    def _refuse_quantized_policy(self):
+        quantizer_names = ["input_quantizer"] + [r.quantizer for r in self.kernel_roles]
+        used = [name for name in quantizer_names if getattr(self, name) is not None]
+        if used and self.quantization_mode is not None:
+            raise ValueError(
+                f"Layer '{self.name}' has the dtype policy '{self.dtype_policy.name}', "
+                "under which Keras computes with its own quantized kernel and would "
+                f"ignore `{used[0]}`. Use a float policy, such as dtype='float32' or "
+                "dtype='mixed_bfloat16'."
+            )
 
     def _warn_of_starving(self):
         global _has_warned_of_starving
@@ -85,7 +101,7 @@ class QuantizedLayer(keras.layers.Layer):
                     f'again. Pass {role.constraint}="weight_clip". '
                     "(Said once, for the first such layer.)",
                     UserWarning,
-                    stacklevel=4,
+                    stacklevel=_stacklevel_of_caller(),
                 )
 
     @property
@@ -99,7 +115,11 @@ class QuantizedLayer(keras.layers.Layer):
         _build(self.input_quantizer, input_shape, self.input_channel_axes)
         for role in self.kernel_roles:
             kernel = getattr(self, role.kernel)
-            _build(getattr(self, role.quantizer), kernel.shape, role.channel_axes)
+            quantizer = getattr(self, role.quantizer)
+            _build(quantizer, kernel.shape, role.channel_axes)
+            if isinstance(quantizer, NoOp):
+                # Not a latent weight: optimizers.Bop asks for variables of one bit.
+                kernel.precision = quantizer.precision
         self.flip_ratios, self._flip_states = {}, []
         if "flip_ratio" in self._requested_metrics:
             self._add_flip_ratios()
@@ -130,7 +150,7 @@ class QuantizedLayer(keras.layers.Layer):
         """
         return _apply(self.input_quantizer, inputs, self.input_channel_axes)
 
-    def quantize_kernel(self, kernel="kernel", training=False):
+    def quantize_kernel(self, kernel: str = "kernel", training: bool | None = False):
         """Return a kernel as the layer's operation sees it.
 
         Args:
@@ -139,15 +159,24 @@ class QuantizedLayer(keras.layers.Layer):
 
         Returns:
             Tensor of the kernel's shape, in the layer's compute dtype.
+
+        Raises:
+            ValueError: The layer has no kernel of that name.
         """
-        (role,) = [r for r in self.kernel_roles if r.kernel == kernel]
+        roles = {role.kernel: role for role in self.kernel_roles}
+        if kernel not in roles:
+            raise ValueError(
+                f"Layer '{self.name}' has no kernel {kernel!r}. It has: "
+                f"{', '.join(roles)}."
+            )
+        role = roles[kernel]
         quantizer = getattr(self, role.quantizer)
         if quantizer is None:
             return getattr(self, kernel)
         # Small weights would lose their sign in half precision, so a kernel is
         # quantized in the dtype it is stored in.
         with AutocastScope(None):
-            latent = ops.convert_to_tensor(getattr(self, kernel))
+            latent = self._latent(kernel)
             quantized = _apply(quantizer, latent, role.channel_axes)
             if training and kernel in self.flip_ratios:
                 # Of a binary kernel only the signs count, not a scale that moves.
@@ -155,6 +184,28 @@ class QuantizedLayer(keras.layers.Layer):
                 values = ops.sign(quantized) if is_binary else quantized
                 self.flip_ratios[kernel].update_state(values)
         return ops.cast(quantized, self.compute_dtype)
+
+    def _latent(self, kernel):
+        """Read latent weights, with what LoRA adds to them, as a tensor."""
+        if kernel == "kernel" and getattr(self, "lora_enabled", False):
+            # Keras' property `kernel` would round the sum to the compute dtype.
+            update = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
+            return self._kernel + self.lora_alpha / self.lora_rank * update
+        variable = getattr(self, kernel)
+        # The cast reads the value: a quantizer of the user's own may need a tensor.
+        return ops.cast(variable, variable.dtype)
+
+    def save_own_variables(self, store):
+        merges_lora = self.built and getattr(self, "lora_enabled", False)
+        if not merges_lora or self.kernel_quantizer is None:
+            super().save_own_variables(store)
+            return
+        # Keras merges LoRA in the compute dtype, where small weights lose their sign.
+        variables = {}
+        super().save_own_variables(variables)
+        variables["0"] = self._latent("kernel")
+        for key, value in variables.items():
+            store[key] = value
 
     def add_bias_and_activate(self, outputs):
         """Finish an operation as Keras' layers do.
@@ -183,6 +234,14 @@ class QuantizedLayer(keras.layers.Layer):
         return config
 
 
+def _stacklevel_of_caller():
+    """Count frames from that of `warnings.warn` to the first outside the libraries."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in _LIBRARIES:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def _checked_metrics(metrics, kernel_quantizers):
     requested = list(metrics or []) + list(metrics_in_scope())
     for quantizer in kernel_quantizers:
@@ -196,12 +255,8 @@ def _checked_metrics(metrics, kernel_quantizers):
 
 
 def _build(quantizer, shape, channel_axes):
-    if not isinstance(quantizer, Quantizer) or quantizer.built:
-        return
-    if quantizer.stateful and quantizer.channelwise:
-        quantizer.build(shape, channel_axes=channel_axes)
-    else:
-        quantizer.build(shape)
+    if isinstance(quantizer, Quantizer) and not quantizer.built:
+        quantizer.build_for_channels(shape, channel_axes)
 
 
 def _apply(quantizer, tensor, channel_axes):

@@ -72,8 +72,8 @@ class QuantConv1D(QuantizedConv, keras.layers.Conv1D):
         ...     4, 3, padding="same", pad_values=1, input_quantizer="ste_sign",
         ...     kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 2), "float32")).shape
-        TensorShape([1, 8, 4])
+        >>> tuple(layer(np.ones((1, 8, 2), "float32")).shape)
+        (1, 8, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.
@@ -109,8 +109,8 @@ class QuantConv2D(QuantizedConv, keras.layers.Conv2D):
         ...     4, 3, padding="same", pad_values=1, input_quantizer="ste_sign",
         ...     kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 8, 2), "float32")).shape
-        TensorShape([1, 8, 8, 4])
+        >>> tuple(layer(np.ones((1, 8, 8, 2), "float32")).shape)
+        (1, 8, 8, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.
@@ -137,7 +137,8 @@ class QuantConv3D(QuantizedConv, keras.layers.Conv3D):
         ValueError: `pad_values` is another number, or a quantizer is not usable.
 
     Input shape: `(batch, depth, height, width, channels)`, or channels first.
-    Output shape: `(batch, new_depth, new_height, new_width, filters)`, or channels first.
+    Output shape: `(batch, new_depth, new_height, new_width, filters)`, or channels
+    first.
 
     Example:
         >>> import numpy as np
@@ -146,8 +147,8 @@ class QuantConv3D(QuantizedConv, keras.layers.Conv3D):
         ...     4, 3, padding="same", pad_values=1, input_quantizer="ste_sign",
         ...     kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 4, 8, 8, 2), "float32")).shape
-        TensorShape([1, 4, 8, 8, 4])
+        >>> tuple(layer(np.ones((1, 4, 8, 8, 2), "float32")).shape)
+        (1, 4, 8, 8, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.

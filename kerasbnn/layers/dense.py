@@ -32,8 +32,8 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
         >>> layer = QuantDense(
         ...     2, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
         ... )
-        >>> layer(np.ones((1, 3), "float32")).shape
-        TensorShape([1, 2])
+        >>> tuple(layer(np.ones((1, 3), "float32")).shape)
+        (1, 2)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.

@@ -59,8 +59,8 @@ class QuantDepthwiseConv1D(QuantizedDepthwiseConv, keras.layers.DepthwiseConv1D)
         ...     3, padding="same", pad_values=-1, input_quantizer="ste_sign",
         ...     depthwise_quantizer="ste_sign", depthwise_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 2), "float32")).shape
-        TensorShape([1, 8, 2])
+        >>> tuple(layer(np.ones((1, 8, 2), "float32")).shape)
+        (1, 8, 2)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.
@@ -97,8 +97,8 @@ class QuantDepthwiseConv2D(QuantizedDepthwiseConv, keras.layers.DepthwiseConv2D)
         ...     3, padding="same", pad_values=-1, input_quantizer="ste_sign",
         ...     depthwise_quantizer="ste_sign", depthwise_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 8, 2), "float32")).shape
-        TensorShape([1, 8, 8, 2])
+        >>> tuple(layer(np.ones((1, 8, 8, 2), "float32")).shape)
+        (1, 8, 8, 2)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.

@@ -16,14 +16,15 @@ def checked_pad_value(value):
         ValueError: The value is not one of the three.
 
     Example:
+        >>> from kerasbnn.layers.padding import checked_pad_value
         >>> checked_pad_value(1.0)
         1
     """
     allowed = (0, 1, -1)
     if isinstance(value, bool) or value not in allowed:
         raise ValueError(
-            f"`pad_values` must be 0, 1 or -1. Received: {value!r}. Use 1 or -1 to keep "
-            "the border of a binary input binary, or 0 for Keras' own padding."
+            f"`pad_values` must be 0, 1 or -1. Received: {value!r}. Use 1 or -1 to "
+            "keep the border of a binary input binary, or 0 for Keras' own padding."
         )
     return int(value)
 

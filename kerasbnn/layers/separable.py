@@ -66,8 +66,8 @@ class QuantSeparableConv1D(QuantizedSeparableConv, keras.layers.SeparableConv1D)
         ...     depthwise_quantizer="ste_sign", depthwise_constraint="weight_clip",
         ...     pointwise_quantizer="ste_sign", pointwise_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 2), "float32")).shape
-        TensorShape([1, 6, 4])
+        >>> tuple(layer(np.ones((1, 8, 2), "float32")).shape)
+        (1, 6, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.
@@ -107,8 +107,8 @@ class QuantSeparableConv2D(QuantizedSeparableConv, keras.layers.SeparableConv2D)
         ...     depthwise_quantizer="ste_sign", depthwise_constraint="weight_clip",
         ...     pointwise_quantizer="ste_sign", pointwise_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 8, 2), "float32")).shape
-        TensorShape([1, 6, 6, 4])
+        >>> tuple(layer(np.ones((1, 8, 8, 2), "float32")).shape)
+        (1, 6, 6, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.

@@ -56,8 +56,8 @@ class QuantConv1DTranspose(QuantizedConvTranspose, keras.layers.Conv1DTranspose)
         ...     4, 3, input_quantizer="ste_sign", kernel_quantizer="ste_sign",
         ...     kernel_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 2), "float32")).shape
-        TensorShape([1, 10, 4])
+        >>> tuple(layer(np.ones((1, 8, 2), "float32")).shape)
+        (1, 10, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.
@@ -92,8 +92,8 @@ class QuantConv2DTranspose(QuantizedConvTranspose, keras.layers.Conv2DTranspose)
         ...     4, 3, strides=2, padding="same", input_quantizer="ste_sign",
         ...     kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 8, 8, 2), "float32")).shape
-        TensorShape([1, 16, 16, 4])
+        >>> tuple(layer(np.ones((1, 8, 8, 2), "float32")).shape)
+        (1, 16, 16, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.
@@ -129,8 +129,8 @@ class QuantConv3DTranspose(QuantizedConvTranspose, keras.layers.Conv3DTranspose)
         ...     4, 3, input_quantizer="ste_sign", kernel_quantizer="ste_sign",
         ...     kernel_constraint="weight_clip",
         ... )
-        >>> layer(np.ones((1, 4, 4, 4, 2), "float32")).shape
-        TensorShape([1, 6, 6, 6, 4])
+        >>> tuple(layer(np.ones((1, 4, 4, 4, 2), "float32")).shape)
+        (1, 6, 6, 6, 4)
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.

@@ -61,8 +61,8 @@ def get(identifier):
     """Turn a name, a config, an instance or a callable into a quantizer.
 
     Args:
-        identifier: A name from `ALIASES`, a class name, a config dict (Keras' own or
-            `{"class_name": ..., "config": {...}}`), a callable, or None.
+        identifier: A name from `ALIASES`, a class or its name, a config dict (Keras'
+            own or `{"class_name": ..., "config": {...}}`), a callable, or None.
 
     Returns:
         A callable that maps a tensor to a tensor of the same shape, or None.
@@ -78,12 +78,17 @@ def get(identifier):
     """
     if identifier is None:
         return None
-    if isinstance(identifier, str):
-        return _class_named(identifier)()
     if isinstance(identifier, dict):
         return deserialize(identifier)
-    if isinstance(identifier, type) and issubclass(identifier, Quantizer):
-        return identifier()
+    if isinstance(identifier, str):
+        identifier = _object_named(identifier)
+    if identifier is NoOp:
+        raise ValueError(
+            "The quantizer 'no_op' needs to know the bits of its values. "
+            "Pass an instance, such as NoOp(precision=1)."
+        )
+    if isinstance(identifier, type):
+        identifier = identifier()
     if callable(identifier):
         return identifier
     raise TypeError(
@@ -93,23 +98,19 @@ def get(identifier):
     )
 
 
-def _class_named(name):
-    cls = ALIASES.get(name) or _CLASSES.get(name)
-    if cls is None:
-        cls = keras.saving.get_registered_object(name)
-    if cls is None:
+def _object_named(name):
+    """Find a class, or a registered function, by its name."""
+    found = ALIASES.get(name) or _CLASSES.get(name)
+    if found is None:
+        found = keras.saving.get_registered_object(name)
+    if found is None:
         raise ValueError(
-            f"Unknown quantizer {name!r}.{suggestion(name, ALIASES)} "
+            f"Unknown quantizer {name!r}.{suggestion(name, [*ALIASES, *_CLASSES])} "
             f"Known names: {', '.join(sorted(ALIASES))}. For a quantizer of your own, "
             "pass the object itself or register its class with "
             "keras.saving.register_keras_serializable."
         )
-    if cls is NoOp:
-        raise ValueError(
-            "The quantizer 'no_op' needs to know the bits of its values. "
-            "Pass an instance, such as NoOp(precision=1)."
-        )
-    return cls if isinstance(cls, type) else (lambda: cls)
+    return found
 
 
 def serialize(quantizer):
@@ -145,6 +146,7 @@ def deserialize(config):
 
     Raises:
         ValueError: The dict names no known quantizer.
+        TypeError: Keras cannot find the class of a dict that Keras wrote.
 
     Example:
         >>> from kerasbnn import quantizers
@@ -161,7 +163,5 @@ def deserialize(config):
         )
     if "module" in config:
         return keras.saving.deserialize_keras_object(config)
-    name = config["class_name"]
-    if name in ("NoOp", "NoOpQuantizer", "no_op"):
-        return NoOp(**config.get("config", {}))
-    return _class_named(name)(**config.get("config", {}))
+    found = _object_named(config["class_name"])
+    return found(**config.get("config") or {}) if isinstance(found, type) else found

@@ -26,14 +26,24 @@ class Quantizer(keras.layers.Layer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from kerasbnn.quantizers import Quantizer, SteSign
         >>> @keras.saving.register_keras_serializable(package="mine")
         ... class HalfSign(Quantizer):
         ...     precision = 1
         ...     def call(self, inputs):
         ...         return 0.5 * SteSign()(inputs)
+        >>> halves = HalfSign()(np.array([-3.0, 0.1], "float32"))
+        >>> keras.ops.convert_to_numpy(halves).tolist()
+        [-0.5, 0.5]
+
+    Reference:
+        Larq's base class of the same name; the method is that of Courbariaux et al.,
+        arXiv 1602.02830.
     """
 
-    precision: int | None = None
+    precision: float | None = None
     starves = False
     channelwise = False
     stateful = False
@@ -47,8 +57,28 @@ class Quantizer(keras.layers.Layer):
         self.supports_masking = True
         self._owner = None
 
+    def __call__(self, inputs, *args, **kwargs):
+        # A level such as 1/3, or a shift, does not fit an integer.
+        if hasattr(inputs, "dtype") and not _is_float(inputs.dtype):
+            inputs = ops.cast(inputs, self.compute_dtype)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def build_for_channels(self, shape, channel_axes):
+        """Make the weights for tensors of one shape, if there are any.
+
+        Args:
+            shape: Shape of the tensors to come.
+            channel_axes: Axes along which each position is a channel of its own.
+        """
+        del channel_axes
+        self.build(shape)
+
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def compute_output_spec(self, inputs, *args, **kwargs):
+        # Keras' own would answer in the dtype of the policy.
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     def claim(self, owner: str, role: str):
         """Note which layer holds this quantizer.
@@ -77,8 +107,24 @@ class Quantizer(keras.layers.Layer):
 
 
 def plain(value):
-    """Return a hyperparameter as a plain Python number, None or string for a config."""
+    """Return a number as Python's own, or None, for a config.
+
+    Args:
+        value: Python or numpy number, scalar Keras variable, or None.
+
+    Returns:
+        An int, a float or None.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerasbnn.quantizers.base import plain
+        >>> plain(np.float32(0.5))
+        0.5
+    """
     if isinstance(value, keras.Variable):
-        number = ops.convert_to_numpy(value).item()
-        return number
-    return value
+        value = ops.convert_to_numpy(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def _is_float(dtype):
+    return "float" in keras.backend.standardize_dtype(dtype)

@@ -1,9 +1,12 @@
 """Pseudo-gradients: what flows back through a function whose own gradient is zero."""
 
+from typing import Any
+
+import keras
 from keras import ops
 
 
-def with_gradient(inputs, forward, backward):
+def with_gradient(inputs, forward, backward) -> Any:
     """Apply `forward` to `inputs`, but differentiate as `backward` says.
 
     Args:
@@ -16,9 +19,14 @@ def with_gradient(inputs, forward, backward):
         `forward(inputs)`.
 
     Example:
+        >>> from keras import ops
+        >>> from kerasbnn.quantizers.gradients import sign, with_gradient
         >>> def identity_gradient(x, upstream):
         ...     return upstream
-        >>> y = with_gradient(x, sign, identity_gradient)
+        >>> x = ops.convert_to_tensor([-2.0, 3.0])
+        >>> signs = with_gradient(x, sign, identity_gradient)
+        >>> ops.convert_to_numpy(signs).tolist()
+        [-1.0, 1.0]
 
     Reference:
         Bengio et al., Estimating or Propagating Gradients, arXiv 1308.3432.
@@ -41,13 +49,21 @@ def with_gradient(inputs, forward, backward):
 
 
 def as_tensor(value, like):
-    """Read a number, which a schedule may hold in a variable, in the dtype of `like`."""
+    """Read a number, or the variable a schedule holds it in, in the dtype of `like`."""
     return ops.cast(value, like.dtype)
+
+
+def widened(x):
+    """Read half-precision values in float32, and others in their own dtype."""
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return ops.cast(x, "float32" if dtype in ("float16", "bfloat16") else dtype)
 
 
 def sign(x):
     """Return +1 where `x >= 0` and -1 elsewhere, in the dtype of `x`."""
-    # Two scalar constants: the form that converters recognise as a sign.
+    # Two scalar constants: the form that converters recognise as a sign. Where the
+    # processor takes subnormal numbers for 0, as TensorFlow and JAX have it do, so
+    # does this.
     return ops.where(
         ops.greater_equal(x, 0), ops.cast(1, x.dtype), ops.cast(-1, x.dtype)
     )

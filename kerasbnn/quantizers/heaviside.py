@@ -30,8 +30,12 @@ class SteHeaviside(Quantizer):
         ValueError: `clip_value` is not positive.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import SteHeaviside
-        >>> SteHeaviside()([-0.3, 0.0, 2.0])  # -> [0.0, 0.0, 1.0]
+        >>> steps = SteHeaviside()(np.array([-0.3, 0.0, 2.0], "float32"))
+        >>> ops.convert_to_numpy(steps).tolist()
+        [0.0, 0.0, 1.0]
 
     Reference:
         Bengio et al., Estimating or Propagating Gradients Through Stochastic Neurons,
@@ -39,13 +43,13 @@ class SteHeaviside(Quantizer):
     """
 
     precision = 1
-    starves = True
 
     def __init__(self, clip_value=1.0, **kwargs):
         super().__init__(**kwargs)
         self.clip_value = checked_number(
             "clip_value", clip_value, minimum=0, exclusive=True, optional=True
         )
+        self.starves = clip_value is not None
 
     def call(self, inputs):
         return with_gradient(inputs, heaviside, identity_within(self.clip_value))

@@ -1,11 +1,13 @@
 """IR-Net's quantizer: a standardised sign whose gradient sharpens over training."""
 
+import math
+
 from keras import ops
 
 from kerasbnn._checks import checked_number
 from kerasbnn._registration import register
 from kerasbnn.quantizers.base import Quantizer, plain
-from kerasbnn.quantizers.gradients import as_tensor, sign, with_gradient
+from kerasbnn.quantizers.gradients import as_tensor, sign, widened, with_gradient
 from kerasbnn.quantizers.sign import axes_within
 
 
@@ -15,10 +17,10 @@ class IRNetSign(Quantizer):
 
     Forward: `q(w) = s sign(z)` with `z = (w - mean(w)) / std(w)` over each output
     channel (the unbiased standard deviation) and `s = 2^round(log2(mean |z|))`. Each
-    channel so has as many +1 as -1, the most information that a bit can carry.
+    channel so has about as many +1 as -1, the most information that a bit can carry.
     Gradient: `dq/dz = s k t (1 - tanh(t z)^2)` with `k = max(1 / t, 1)`, and on through
-    the standardisation; `s` counts as a constant. A small `t` gives a wide gradient that
-    updates all weights, a large one a gradient close to that of sign.
+    the standardisation; `s` counts as a constant. A small `t` gives a wide gradient
+    that updates all weights, a large one a gradient close to that of sign.
 
     IR-Net raises `t` from 0.01 to 10 log-linearly over training:
     `callbacks.QuantizerSchedule` does that. Standardised weights never leave the range
@@ -35,12 +37,16 @@ class IRNetSign(Quantizer):
         ValueError: `temperature` is not positive.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import IRNetSign
-        >>> IRNetSign()([[0.1], [0.2], [0.9]])  # -> [[-1.0], [-1.0], [1.0]]
+        >>> signs = IRNetSign()(np.array([[0.1], [0.2], [0.9]], "float32"))
+        >>> ops.convert_to_numpy(signs).tolist()
+        [[-1.0], [-1.0], [1.0]]
 
     Reference:
-        Qin et al., Forward and Backward Information Retention for Accurate Binary Neural
-        Networks, arXiv 1909.10788.
+        Qin et al., Forward and Backward Information Retention for Accurate Binary
+        Neural Networks, arXiv 1909.10788.
     """
 
     precision = 1
@@ -56,19 +62,21 @@ class IRNetSign(Quantizer):
 
     def call(self, inputs, channel_axes=(-1,)):
         axes = axes_within(inputs, channel_axes)
-        z = ops.cast(inputs, inputs.dtype)
+        # A variance underflows in half precision.
+        z = widened(inputs)
         if self.standardize:
             z = _standardized(z, axes)
         signs = with_gradient(z, sign, self._backward)
-        if not self.scale:
-            return signs
-        magnitude = ops.mean(ops.abs(ops.stop_gradient(z)), axis=axes, keepdims=True)
-        return _nearest_power_of_two(magnitude) * signs
+        if self.scale:
+            magnitude = ops.mean(ops.abs(z), axis=axes, keepdims=True)
+            signs *= ops.stop_gradient(_nearest_power_of_two(magnitude))
+        return ops.cast(signs, inputs.dtype)
 
     def _backward(self, z, upstream):
         t = as_tensor(self.temperature, z)
         k = ops.maximum(1 / t, ops.ones_like(t))
-        return upstream * k * t * (1 - ops.square(ops.tanh(t * z)))
+        # 1 - tanh^2 is 1 / cosh^2, which keeps its digits where tanh is almost 1.
+        return upstream * k * t * ops.square(1 / ops.cosh(t * z))
 
     def get_config(self):
         return {
@@ -81,12 +89,11 @@ class IRNetSign(Quantizer):
 
 def _standardized(w, axes):
     centred = w - ops.mean(w, axis=axes, keepdims=True)
-    count = 1
-    for axis in axes:
-        count *= w.shape[axis]
-    variance = ops.sum(ops.square(centred), axis=axes, keepdims=True) / max(
-        count - 1, 1
-    )
+    # The size of a batch is a tensor where it is not known before run time.
+    sizes = ops.shape(w)
+    count = ops.cast(math.prod(sizes[axis] for axis in axes), w.dtype)
+    squares = ops.sum(ops.square(centred), axis=axes, keepdims=True)
+    variance = squares / ops.maximum(count - 1, ops.ones_like(count))
     # A channel of equal weights has no spread to divide by: it stays at zero. The
     # inner maximum also keeps the square root's gradient finite there.
     tiny = ops.cast(1e-12, w.dtype)

@@ -4,7 +4,7 @@ from keras import ops
 
 from kerasbnn._checks import checked_number
 from kerasbnn._registration import register
-from kerasbnn.quantizers.base import Quantizer
+from kerasbnn.quantizers.base import Quantizer, plain
 
 
 @register
@@ -24,8 +24,12 @@ class NoOp(Quantizer):
         ValueError: `precision` is not positive.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import NoOp
-        >>> NoOp(precision=1)([-1.0, 1.0])  # -> [-1.0, 1.0]
+        >>> same = NoOp(precision=1)(np.array([-1.0, 1.0], "float32"))
+        >>> ops.convert_to_numpy(same).tolist()
+        [-1.0, 1.0]
 
     Reference:
         Helwegen et al., Latent Weights Do Not Exist, arXiv 1906.02107.
@@ -42,4 +46,4 @@ class NoOp(Quantizer):
         return ops.cast(inputs, inputs.dtype)
 
     def get_config(self):
-        return {**super().get_config(), "precision": self.precision}
+        return {**super().get_config(), "precision": plain(self.precision)}

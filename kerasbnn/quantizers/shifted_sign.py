@@ -15,7 +15,8 @@ class RSign(Quantizer):
     Gradient: with `u = x + b`, `dq/dx = 2 - 2|u| if |u| <= 1 else 0`, and `dq/db` its
     sum over all positions of the channel.
 
-    The shift is a weight, so every layer needs an instance of its own.
+    The shift is a weight, so every layer needs an instance of its own. As a layer by
+    itself it takes the last axis for that of the channels.
 
     Args:
         **kwargs: Arguments of `Quantizer`.
@@ -24,8 +25,12 @@ class RSign(Quantizer):
         ValueError: The same instance was given to two layers.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import RSign
-        >>> RSign()([[-0.3, 0.0], [2.0, -1.0]])  # -> [[-1.0, 1.0], [1.0, -1.0]]
+        >>> signs = RSign()(np.array([[-0.3, 0.0], [2.0, -1.0]], "float32"))
+        >>> ops.convert_to_numpy(signs).tolist()
+        [[-1.0, 1.0], [1.0, -1.0]]
 
     Reference:
         Liu et al., ReActNet, arXiv 2003.03488.
@@ -33,12 +38,16 @@ class RSign(Quantizer):
 
     precision = 1
     starves = True
-    channelwise = True
     stateful = True
+    channel_axes = (-1,)
 
-    def build(self, input_shape, channel_axes=(-1,)):
+    def build_for_channels(self, shape, channel_axes):
+        self.channel_axes = channel_axes
+        self.build(shape)
+
+    def build(self, input_shape):
         rank = len(input_shape)
-        channels = {axis % rank for axis in channel_axes}
+        channels = {axis % rank for axis in self.channel_axes}
         sizes = [input_shape[a] if a in channels else 1 for a in range(rank)]
         if None in sizes:
             raise ValueError(
@@ -51,7 +60,7 @@ class RSign(Quantizer):
         )
         self._broadcast_shape = tuple(sizes)
 
-    def call(self, inputs, channel_axes=(-1,)):
+    def call(self, inputs):
         shift = ops.reshape(self.shift, self._broadcast_shape)
         shifted = inputs + ops.cast(shift, inputs.dtype)
         return with_gradient(shifted, sign, polynomial)

@@ -10,6 +10,7 @@ from kerasbnn.quantizers.gradients import (
     identity_within,
     polynomial,
     sign,
+    widened,
     with_gradient,
 )
 
@@ -31,21 +32,25 @@ class SteSign(Quantizer):
         ValueError: `clip_value` is not positive.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import SteSign
-        >>> SteSign()([-0.3, 0.0, 2.0])  # -> [-1.0, 1.0, 1.0]
+        >>> signs = SteSign()(np.array([-0.3, 0.0, 2.0], "float32"))
+        >>> ops.convert_to_numpy(signs).tolist()
+        [-1.0, 1.0, 1.0]
 
     Reference:
         Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830.
     """
 
     precision = 1
-    starves = True
 
     def __init__(self, clip_value=1.0, **kwargs):
         super().__init__(**kwargs)
         self.clip_value = checked_number(
             "clip_value", clip_value, minimum=0, exclusive=True, optional=True
         )
+        self.starves = clip_value is not None
 
     def call(self, inputs):
         return with_gradient(inputs, sign, identity_within(self.clip_value))
@@ -65,8 +70,12 @@ class ApproxSign(Quantizer):
         **kwargs: Arguments of `Quantizer`.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import ApproxSign
-        >>> ApproxSign()([-0.3, 0.0, 2.0])  # -> [-1.0, 1.0, 1.0]
+        >>> signs = ApproxSign()(np.array([-0.3, 0.0, 2.0], "float32"))
+        >>> ops.convert_to_numpy(signs).tolist()
+        [-1.0, 1.0, 1.0]
 
     Reference:
         Liu et al., Bi-Real Net, arXiv 1808.00278.
@@ -95,8 +104,12 @@ class SwishSign(Quantizer):
         ValueError: `beta` is not positive.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import SwishSign
-        >>> SwishSign(beta=5.0)([-0.3, 0.0, 2.0])  # -> [-1.0, 1.0, 1.0]
+        >>> signs = SwishSign(beta=5.0)(np.array([-0.3, 0.0, 2.0], "float32"))
+        >>> ops.convert_to_numpy(signs).tolist()
+        [-1.0, 1.0, 1.0]
 
     Reference:
         Darabi et al., Regularized Binary Network Training, arXiv 1812.11800.
@@ -138,8 +151,13 @@ class MagnitudeAwareSign(Quantizer):
         ValueError: `clip_value` is not positive.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import MagnitudeAwareSign
-        >>> MagnitudeAwareSign()([[0.5, -2.0], [-1.5, 4.0]])  # -> [[1, -3], [-1, 3]]
+        >>> kernel = np.array([[0.5, -2.0], [-1.5, 4.0]], "float32")
+        >>> scaled = MagnitudeAwareSign()(kernel)
+        >>> ops.convert_to_numpy(scaled).tolist()
+        [[1.0, -3.0], [-1.0, 3.0]]
 
     Reference:
         Liu et al., Bi-Real Net, arXiv 1808.00278; the scale is that of Rastegari et
@@ -147,7 +165,6 @@ class MagnitudeAwareSign(Quantizer):
     """
 
     precision = 1
-    starves = True
     channelwise = True
 
     def __init__(self, clip_value=1.0, **kwargs):
@@ -155,13 +172,13 @@ class MagnitudeAwareSign(Quantizer):
         self.clip_value = checked_number(
             "clip_value", clip_value, minimum=0, exclusive=True, optional=True
         )
+        self.starves = clip_value is not None
 
     def call(self, inputs, channel_axes=(-1,)):
-        scale = ops.mean(
-            ops.abs(inputs), axis=axes_within(inputs, channel_axes), keepdims=True
-        )
+        axes = axes_within(inputs, channel_axes)
+        scale = ops.mean(ops.abs(widened(inputs)), axis=axes, keepdims=True)
         signs = with_gradient(inputs, sign, identity_within(self.clip_value))
-        return ops.stop_gradient(scale) * signs
+        return ops.stop_gradient(ops.cast(scale, inputs.dtype)) * signs
 
     def get_config(self):
         return {**super().get_config(), "clip_value": plain(self.clip_value)}

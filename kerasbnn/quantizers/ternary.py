@@ -5,7 +5,12 @@ from keras import ops
 from kerasbnn._checks import checked_number
 from kerasbnn._registration import register
 from kerasbnn.quantizers.base import Quantizer, plain
-from kerasbnn.quantizers.gradients import as_tensor, identity_within, with_gradient
+from kerasbnn.quantizers.gradients import (
+    as_tensor,
+    identity_within,
+    widened,
+    with_gradient,
+)
 
 
 def optimal_threshold(magnitudes):
@@ -22,14 +27,19 @@ def optimal_threshold(magnitudes):
         Scalar tensor: the smallest magnitude to keep.
 
     Example:
-        >>> optimal_threshold(ops.convert_to_tensor([0.1, 1.0, 0.9]))  # -> 0.9
+        >>> from keras import ops
+        >>> from kerasbnn.quantizers.ternary import optimal_threshold
+        >>> threshold = optimal_threshold(ops.convert_to_tensor([0.25, 1.0, 0.75]))
+        >>> float(threshold)
+        0.75
 
     Reference:
         Anderson & Berg, arXiv 1705.07199 (the angle as the measure of a quantizer).
     """
     ascending = ops.sort(ops.reshape(magnitudes, (-1,)))
     descending = ops.flip(ascending, axis=0)
-    kept = ops.cast(ops.arange(1, descending.shape[0] + 1), "float32")
+    # The size of activations is not known before run time.
+    kept = ops.cast(ops.arange(1, ops.shape(descending)[0] + 1), "float32")
     # In low precision a running sum over many values stalls.
     cosines = ops.cumsum(ops.cast(descending, "float32")) / ops.sqrt(kept)
     return ops.take(descending, ops.argmax(cosines))
@@ -43,9 +53,9 @@ class SteTern(Quantizer):
     Gradient: `dq/dx = 1 if |x| <= clip_value else 0`, the limit included; with
     `clip_value=None` it is 1 everywhere.
 
-    The threshold `t` is `threshold_value`; or `0.7 mean |x|`, the rule of ternary weight
-    networks; or the optimum for the values at hand: the one for which the ternary
-    tensor makes the smallest angle with `x` (for Gaussian values
+    The threshold `t` is `threshold_value`; or `0.7 mean |x|`, the rule of ternary
+    weight networks; or the optimum for the values at hand: the one for which the
+    ternary tensor makes the smallest angle with `x` (for Gaussian values
     `t = 0.612 sigma`, 25.85 degrees and 45.9 % zeros). The optimum sorts the values, so
     it is for kernels rather than for activations.
 
@@ -61,8 +71,13 @@ class SteTern(Quantizer):
         ValueError: A value out of range, or two threshold rules at once.
 
     Example:
+        >>> import numpy as np
+        >>> from keras import ops
         >>> from kerasbnn.quantizers import SteTern
-        >>> SteTern(threshold_value=0.05)([-0.3, 0.01, 2.0])  # -> [-1.0, 0.0, 1.0]
+        >>> kernel = np.array([-0.3, 0.01, 2.0], "float32")
+        >>> levels = SteTern(threshold_value=0.05)(kernel)
+        >>> ops.convert_to_numpy(levels).tolist()
+        [-1.0, 0.0, 1.0]
 
     Reference:
         Li et al., Ternary Weight Networks, arXiv 1605.04711; Anderson & Berg,
@@ -101,7 +116,7 @@ class SteTern(Quantizer):
             # The threshold is itself one of the magnitudes to keep.
             return ops.greater_equal(magnitudes, optimal_threshold(magnitudes))
         if self.ternary_weight_networks:
-            threshold = 0.7 * ops.mean(magnitudes)
+            threshold = ops.cast(0.7 * ops.mean(widened(magnitudes)), x.dtype)
         else:
             threshold = as_tensor(self.threshold_value, x)
         return ops.greater(magnitudes, threshold)
