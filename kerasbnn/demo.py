@@ -1,0 +1,219 @@
+"""The command `kerasbnn demo`: train a small binary network on real images."""
+
+import json
+from pathlib import Path
+
+FILTERS = (32, 64, 64)
+BATCH_SIZE = 64
+# Epochs to see about this many images in all, but for small data sets not more.
+IMAGES_TO_SEE = 120_000
+MOST_EPOCHS = 60
+
+
+def add_arguments(parser):
+    """Declare the command's arguments.
+
+    Args:
+        parser: An `argparse.ArgumentParser`.
+    """
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE.npz",
+        help="labelled images in the layout of keras.datasets; "
+        "without it, scikit-learn's handwritten digits",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("kerasbnn-demo"),
+        metavar="FOLDER",
+        help="where to write the model, the history and the learning curve "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        help="how often to see every image; default: by their number",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+
+def run(arguments):
+    """Train, evaluate, report and write the results.
+
+    Args:
+        arguments: What `add_arguments` declares.
+
+    Returns:
+        Exit status: 0.
+
+    Raises:
+        CommandError: The data or an argument is not usable.
+    """
+    from kerasbnn import datasets
+    from kerasbnn.cli import CommandError
+
+    if arguments.epochs is not None and arguments.epochs < 1:
+        raise CommandError(
+            f"--epochs must be at least 1. Received: {arguments.epochs}."
+        )
+    if arguments.seed < 0:
+        raise CommandError(f"--seed must be at least 0. Received: {arguments.seed}.")
+    try:
+        if arguments.data is None:
+            images = datasets.load_digits(seed=arguments.seed)
+        else:
+            images = datasets.load_npz(arguments.data)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f'{error.name!r} is not installed. Run: pip install "kerasbnn[demo]".'
+        ) from error
+
+    print(
+        f"{len(images.x_train)} training and {len(images.x_test)} test images of "
+        f"{images.x_train.shape[1:]}, {images.num_classes} classes: {images.source}."
+    )
+    model, history = train(images, arguments.epochs, arguments.seed)
+    _report(model, images, history, arguments.out)
+    return 0
+
+
+def default_epochs(num_images):
+    """Choose how often to see every image.
+
+    Args:
+        num_images: Number of training images.
+
+    Returns:
+        Number of epochs, from 3 to 60.
+
+    Example:
+        >>> from kerasbnn.demo import default_epochs
+        >>> default_epochs(1198), default_epochs(60_000)
+        (60, 3)
+    """
+    return min(MOST_EPOCHS, max(3, IMAGES_TO_SEE // num_images))
+
+
+def train(images, epochs=None, seed=0, verbose=1):
+    """Train a binary convolutional network with `model.fit`.
+
+    Every layer has binary weights, and every layer but the first binary inputs.
+
+    Args:
+        images: `kerasbnn.datasets.LabelledImages`.
+        epochs: Number of epochs; None chooses by the number of images.
+        seed: Of the initial weights, the order of the images and their shifts.
+        verbose: As for `model.fit`.
+
+    Returns:
+        The trained model and the history of its training, a dict of lists.
+    """
+    import keras
+
+    from kerasbnn.applications import binarynet_cifar10
+    from kerasbnn.recipes import SparseSquaredHinge
+
+    keras.utils.set_random_seed(seed)
+    epochs = epochs or default_epochs(len(images.x_train))
+    model = binarynet_cifar10(
+        input_shape=images.x_train.shape[1:],
+        num_classes=images.num_classes,
+        filters=FILTERS,
+        units=(),
+        pad_values=1,
+        # The usual 0.999 would need thousands of steps to settle.
+        batchnorm_momentum=0.9,
+        name="demo",
+    )
+    batches = _shifted_batches(images, seed)
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(batches)),
+            clipvalue=1.0,
+        ),
+        loss=SparseSquaredHinge(),
+        metrics=["accuracy"],
+    )
+    history = model.fit(
+        batches,
+        epochs=epochs,
+        validation_data=(images.x_test, images.y_test),
+        validation_batch_size=512,
+        verbose=verbose,
+    )
+    return model, history.history
+
+
+def _shifted_batches(images, seed):
+    import keras
+    import numpy as np
+
+    from kerasbnn.datasets import shifted
+
+    class ShiftedBatches(keras.utils.PyDataset):
+        """Shuffled batches, each image moved by up to one pixel."""
+
+        def __init__(self):
+            super().__init__()
+            self.rng = np.random.default_rng(seed)
+            self.order = self.rng.permutation(len(images.x_train))
+
+        def __len__(self):
+            return -(-len(self.order) // BATCH_SIZE)
+
+        def __getitem__(self, index):
+            chosen = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
+            return shifted(images.x_train[chosen], 1, self.rng), images.y_train[chosen]
+
+        def on_epoch_end(self):
+            self.order = self.rng.permutation(self.order)
+
+    return ShiftedBatches()
+
+
+def _report(model, images, history, out):
+    from kerasbnn import models
+
+    _, accuracy = model.evaluate(
+        images.x_test, images.y_test, batch_size=512, verbose=0
+    )
+    print()
+    models.summary(model)
+    print(f"Test accuracy: {accuracy:.2%} of {len(images.x_test)} images.")
+    files = [out / "model.keras", out / "history.json", out / "learning_curve.png"]
+    model.save(files[0])
+    files[1].write_text(json.dumps(history, indent=2) + "\n")
+    _plot(history, files[2])
+    print("Written: " + ", ".join(str(file) for file in files))
+
+
+def _plot(history, path):
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    epochs = range(1, len(history["loss"]) + 1)
+    figure, (top, bottom) = plt.subplots(
+        2, 1, sharex=True, figsize=(7, 6), layout="constrained"
+    )
+    for axes, quantity in ((top, "accuracy"), (bottom, "loss")):
+        marker = "o" if len(epochs) < 20 else None
+        axes.plot(epochs, history[quantity], marker=marker, label="training, shifted")
+        axes.plot(epochs, history[f"val_{quantity}"], marker=marker, label="test")
+        axes.set_ylabel(quantity)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    top.yaxis.set_major_formatter(PercentFormatter(1.0))
+    top.set_title("A network of binary weights and activations learns")
+    bottom.set_yscale("log")
+    bottom.set_xlabel("epoch")
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
