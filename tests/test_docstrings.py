@@ -1,0 +1,33 @@
+"""Every example in a docstring runs, by itself, and prints what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import keras
+import pytest
+
+import kerasbnn
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(kerasbnn.__path__, "kerasbnn.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="examples may print what is particular to TensorFlow, such as its shapes",
+)
+@pytest.mark.parametrize("name", ["kerasbnn", *MODULES])
+def test_examples(name, tmp_path, monkeypatch):
+    # Examples that write files do so in the current folder.
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
+    # Without the module's own names an example has to import what it uses.
+    for example in finder.find(module, name, globs={}):
+        keras.utils.set_random_seed(0)
+        runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0

@@ -1,0 +1,291 @@
+"""What `import kerasbnn` loads, and that every order of imports works."""
+
+import importlib
+import json
+import os
+import pkgutil
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kerasbnn
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKENDS = ("tensorflow", "jax", "torch")
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+MODULES = [
+    f"kerasbnn.{found.name}"
+    for found in pkgutil.iter_modules(kerasbnn.__path__)
+    if not found.name.startswith("_")
+]
+
+# A process finds this kerasbnn, installed or not, whatever its folder.
+ENVIRONMENT = {
+    **os.environ,
+    "KERAS_BACKEND": BACKEND,
+    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+}
+
+
+def run_python(code, *args, folder):
+    """Run code in a process of its own and return what it printed, as JSON."""
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+LOADED = """
+import json, sys
+loaded = {name.partition(".")[0] for name in sys.modules}
+print(json.dumps(sorted(loaded - set(sys.stdlib_module_names))))
+"""
+
+
+def test_the_package_alone_loads_nothing_heavy(tmp_path):
+    code = "import kerasbnn; dir(kerasbnn); kerasbnn.__version__;" + LOADED
+    loaded = run_python(code, folder=tmp_path)
+    assert "kerasbnn" in loaded
+    assert not {"keras", "numpy", "rich", *BACKENDS} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "first", ["from kerasbnn import geometry", "import kerasbnn.geometry as geometry"]
+)
+def test_the_geometry_never_loads_keras(first, tmp_path):
+    use = "geometry.binarization_angle_degrees([[1.0], [2.0]])"
+    use += "; geometry.expected_angle_degrees(27)"
+    loaded = run_python(f"{first}; {use};" + LOADED, folder=tmp_path)
+    assert {"kerasbnn", "numpy"} <= set(loaded)
+    assert not {"keras", "rich", "scipy", "matplotlib", *BACKENDS} & set(loaded)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_command_line_answers_without_keras(option, tmp_path):
+    code = f"""
+from kerasbnn import cli
+try:
+    cli.main(["{option}"])
+except SystemExit as end:
+    assert end.code in (0, None), end.code
+"""
+    loaded = run_python(code + LOADED, folder=tmp_path)
+    assert not {"keras", "numpy", *BACKENDS} & set(loaded)
+
+
+def test_the_public_names():
+    assert set(dir(kerasbnn)) >= set(kerasbnn.__all__)
+    assert kerasbnn.__all__ == sorted(kerasbnn.__all__)
+    for name in kerasbnn.__all__:
+        assert getattr(kerasbnn, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'QuantDens'"):
+        _ = kerasbnn.QuantDens
+    assert not hasattr(kerasbnn, "audit_everything")
+    with pytest.raises(ImportError, match="cannot import name 'QuantDens'"):
+        exec("from kerasbnn import QuantDens", {})
+
+
+# Leaves one line of JSON per import order: the outputs of the model that was saved and
+# the names that Keras knows, or the traceback.
+ORDERS_CODE = """
+import contextlib, importlib, json, os, sys, traceback
+
+path, inputs, orders = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+# All that takes time is imported once, before the processes part. TensorFlow imports
+# Keras by itself unless it is told that another one is used.
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+for name in (os.environ["KERAS_BACKEND"], "sklearn.base", "matplotlib.pyplot"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+del os.environ["TF_USE_LEGACY_KERAS"]
+assert not {"keras", "kerasbnn"} & set(sys.modules)
+
+def report(order):
+    exec(order, {})
+    import keras
+    known = sorted(n for n in keras.saving.get_custom_objects() if "kerasbnn>" in n)
+    model = keras.saving.load_model(path)
+    outputs = keras.ops.convert_to_numpy(model(keras.ops.array(inputs))).tolist()
+    return {"known": known, "outputs": outputs}
+
+reports = {}
+for order in orders:
+    here, there = os.pipe()
+    if os.fork() == 0:
+        try:
+            text = report(order)
+        except BaseException:
+            text = {"error": traceback.format_exc()}
+        with os.fdopen(there, "w") as pipe:
+            json.dump(text, pipe)
+        os._exit(0)
+    os.close(there)
+    with os.fdopen(here) as pipe:
+        reports[order] = json.loads(pipe.read() or '{"error": "the process died"}')
+    os.wait()
+print(json.dumps(reports))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="needs fork to start many processes"
+)
+def test_a_saved_model_loads_after_any_import_order(tmp_path):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    binary = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            kerasbnn.QuantDense(4, **binary),
+            kerasbnn.QuantDense(
+                3, input_quantizer="ste_sign", metrics=["flip_ratio"], **binary
+            ),
+        ]
+    )
+    path = tmp_path / "model.keras"
+    model.save(path)
+    inputs = np.random.default_rng(0).normal(size=(2, 5)).round(3)
+    expected = keras.ops.convert_to_numpy(model(inputs))
+
+    orders = [
+        "import kerasbnn, keras",
+        "import keras, kerasbnn",
+        "from kerasbnn import *",
+        "from kerasbnn import QuantDense",
+        "import kerasbnn.geometry, keras",
+        "import kerasbnn.layers.dense, kerasbnn.quantizers",
+        "import kerasbnn.quantizers.sign, kerasbnn.geometry",
+        *(f"import {module}" for module in MODULES),
+    ]
+    reports = run_python(
+        ORDERS_CODE,
+        path,
+        json.dumps(inputs.tolist()),
+        json.dumps(orders),
+        folder=tmp_path,
+    )
+    assert list(reports) == orders
+    errors = {order: r["error"] for order, r in reports.items() if "error" in r}
+    assert not errors, "\n".join(
+        f"{order}:\n{error}" for order, error in errors.items()
+    )
+    for order, report in reports.items():
+        np.testing.assert_allclose(
+            report["outputs"], expected, rtol=1e-5, err_msg=order
+        )
+    # Importing Keras and kerasbnn is enough for Keras to know all that we register.
+    for found in pkgutil.walk_packages(kerasbnn.__path__, "kerasbnn."):
+        importlib.import_module(found.name)
+    registered = {
+        name
+        for name, what in keras.saving.get_custom_objects().items()
+        if name.startswith("kerasbnn>") and what.__module__.startswith("kerasbnn")
+    }
+    assert registered
+    for order, report in reports.items():
+        assert registered <= set(report["known"]), order
+
+
+BLOCKED_CODE = """
+import json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == sys.argv[1]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+import kerasbnn
+import kerasbnn.geometry
+
+messages = []
+for name in ("QuantDense", "QuantDense", "quantizers"):
+    try:
+        getattr(kerasbnn, name)
+    except ImportError as error:
+        messages.append([type(error).__name__, str(error)])
+print(json.dumps(messages))
+"""
+
+
+@pytest.mark.parametrize("missing", ["keras", BACKEND])
+def test_what_is_missing_is_named_with_the_line_that_installs_it(missing, tmp_path):
+    messages = run_python(BLOCKED_CODE, missing, folder=tmp_path)
+    assert len(messages) == 3
+    for name, (kind, message) in zip(
+        ("QuantDense", "QuantDense", "quantizers"), messages, strict=True
+    ):
+        assert kind == "ImportError"
+        assert f"kerasbnn.{name} needs" in message
+        assert f"{missing!r} is not installed" in message
+        assert 'pip install "kerasbnn[tensorflow]"' in message
+
+
+def test_no_module_bears_the_name_of_something_its_package_exports():
+    # Importing such a module would put it in the place of the function.
+    found = list(pkgutil.walk_packages(kerasbnn.__path__, "kerasbnn."))
+    packages = ["kerasbnn", *(item.name for item in found if item.ispkg)]
+    assert {"kerasbnn.layers", "kerasbnn.quantizers", "kerasbnn.geometry"} <= {
+        *packages
+    }
+    for item in found:
+        parent, _, name = item.name.rpartition(".")
+        package = importlib.import_module(parent)
+        module = importlib.import_module(item.name)
+        assert getattr(package, name) is module, item.name
+        if parent != "kerasbnn":
+            assert name not in package.__all__, item.name
+    for package in map(importlib.import_module, packages[1:]):
+        for name in package.__all__:
+            assert not isinstance(getattr(package, name), types.ModuleType), name
+
+
+PLANTS = {
+    "geometry/theory.py": ("import keras", "The geometry needs numpy"),
+    "geometry/angles.py": ("import kerasbnn._checks", "lines below its own"),
+    "quantizers/base.py": ("from kerasbnn import layers", "lines below its own"),
+}
+
+
+@pytest.mark.parametrize("file", [None, *PLANTS])
+def test_the_import_contracts_hold_and_can_break(file, tmp_path):
+    shutil.copytree(
+        ROOT / "kerasbnn",
+        tmp_path / "kerasbnn",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    if file is not None:
+        planted = tmp_path / "kerasbnn" / file
+        planted.write_text(f"{planted.read_text()}\n{PLANTS[file][0]}\n")
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command as run; run()",
+            "--no-cache",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    broken = [line for line in result.stdout.splitlines() if line.endswith("BROKEN")]
+    if file is None:
+        assert (result.returncode, broken) == (0, []), result.stdout
+    else:
+        assert result.returncode != 0
+        assert any(PLANTS[file][1] in line for line in broken), result.stdout
