@@ -59,7 +59,7 @@ def load_mnist(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="MNIST as an .npz in Keras' layout")
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--units", type=int, nargs="+", default=[1024, 1024, 1024])
     parser.add_argument("--reach", type=int, default=1, help="largest shift, in pixels")
     parser.add_argument("--learning-rate", type=float, default=1e-3)

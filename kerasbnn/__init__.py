@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 _MODULES = [name for name in __all__ if name.islower() and name != "__version__"]
-_REGISTERING = ("layers", "metrics", "optimizers")
+_REGISTERING = ("layers", "metrics", "optimizers", "recipes")
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 

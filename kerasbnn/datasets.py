@@ -163,8 +163,9 @@ def _read(path):
             f"{path}: no such file. Expected an .npz with the arrays {', '.join(KEYS)}."
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
                 raise ValueError("it holds one array, not an archive")
             missing = [key for key in KEYS if key not in archive]
             if missing:

@@ -1,14 +1,11 @@
 """Every example runs as it is, cut short by Keras' own environment variables."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+from tests.helpers.processes import ROOT, run_python
+
+EXAMPLES = ROOT / "examples"
 # What an example must be given, as a file of the folder it runs in.
 ARGUMENTS = {"mnist_mlp.py": ["--data", "mnist.npz"]}
 
@@ -25,16 +22,14 @@ def write_tiny_mnist(path):
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_example_runs(example, tmp_path):
     write_tiny_mnist(tmp_path / "mnist.npz")
-    result = subprocess.run(
-        [sys.executable, EXAMPLES / example, *ARGUMENTS.get(example, [])],
-        cwd=tmp_path,
-        env={**os.environ, "KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2"},
-        capture_output=True,
-        text=True,
-        timeout=240,
+    printed = run_python(
+        EXAMPLES / example,
+        *ARGUMENTS.get(example, []),
+        folder=tmp_path,
+        KERAS_MAX_EPOCHS="1",
+        KERAS_MAX_STEPS_PER_EPOCH="2",
     )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "accuracy" in result.stdout
+    assert "accuracy" in printed
 
 
 def test_no_example_is_left_out():

@@ -8,14 +8,13 @@ import shutil
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import kerasbnn
+from tests.helpers.processes import ROOT, run_python
 
-ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("tensorflow", "jax", "torch")
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 MODULES = [
@@ -24,26 +23,11 @@ MODULES = [
     if not found.name.startswith("_")
 ]
 
-# A process finds this kerasbnn, installed or not, whatever its folder.
-ENVIRONMENT = {
-    **os.environ,
-    "KERAS_BACKEND": BACKEND,
-    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-}
 
-
-def run_python(code, *args, folder):
-    """Run code in a process of its own and return what it printed, as JSON."""
-    result = subprocess.run(
-        [sys.executable, "-c", code, *map(str, args)],
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+def run_code(code, *arguments, folder):
+    """Run code in a process of its own and return its last line of output, JSON."""
+    printed = run_python("-c", code, *arguments, folder=folder, KERAS_BACKEND=BACKEND)
+    return json.loads(printed.splitlines()[-1])
 
 
 LOADED = """
@@ -55,7 +39,7 @@ print(json.dumps(sorted(loaded - set(sys.stdlib_module_names))))
 
 def test_the_package_alone_loads_nothing_heavy(tmp_path):
     code = "import kerasbnn; dir(kerasbnn); kerasbnn.__version__;" + LOADED
-    loaded = run_python(code, folder=tmp_path)
+    loaded = run_code(code, folder=tmp_path)
     assert "kerasbnn" in loaded
     assert not {"keras", "numpy", "rich", *BACKENDS} & set(loaded)
 
@@ -66,7 +50,7 @@ def test_the_package_alone_loads_nothing_heavy(tmp_path):
 def test_the_geometry_never_loads_keras(first, tmp_path):
     use = "geometry.binarization_angle_degrees([[1.0], [2.0]])"
     use += "; geometry.expected_angle_degrees(27)"
-    loaded = run_python(f"{first}; {use};" + LOADED, folder=tmp_path)
+    loaded = run_code(f"{first}; {use};" + LOADED, folder=tmp_path)
     assert {"kerasbnn", "numpy"} <= set(loaded)
     assert not {"keras", "rich", "scipy", "matplotlib", *BACKENDS} & set(loaded)
 
@@ -80,7 +64,7 @@ try:
 except SystemExit as end:
     assert end.code in (0, None), end.code
 """
-    loaded = run_python(code + LOADED, folder=tmp_path)
+    loaded = run_code(code + LOADED, folder=tmp_path)
     assert not {"keras", "numpy", *BACKENDS} & set(loaded)
 
 
@@ -170,7 +154,7 @@ def test_a_saved_model_loads_after_any_import_order(tmp_path):
         "import kerasbnn.quantizers.sign, kerasbnn.geometry",
         *(f"import {module}" for module in MODULES),
     ]
-    reports = run_python(
+    reports = run_code(
         ORDERS_CODE,
         path,
         json.dumps(inputs.tolist()),
@@ -223,7 +207,7 @@ print(json.dumps(messages))
 
 @pytest.mark.parametrize("missing", ["keras", BACKEND])
 def test_what_is_missing_is_named_with_the_line_that_installs_it(missing, tmp_path):
-    messages = run_python(BLOCKED_CODE, missing, folder=tmp_path)
+    messages = run_code(BLOCKED_CODE, missing, folder=tmp_path)
     assert len(messages) == 3
     for name, (kind, message) in zip(
         ("QuantDense", "QuantDense", "quantizers"), messages, strict=True

@@ -1,17 +1,14 @@
 """The README as its reader takes it: every block runs and prints what it says."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.helpers.processes import ROOT, run_python
+
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -51,18 +48,8 @@ def shell_lines():
 
 def run_session(python, folder):
     """Run blocks in one fresh process; return what each printed."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    result = subprocess.run(
-        [sys.executable, "-c", SESSION, json.dumps(python)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=280,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+    printed = run_python("-c", SESSION, json.dumps(python), folder=folder)
+    return json.loads(printed.splitlines()[-1])
 
 
 def test_every_python_block_runs_and_prints_what_follows_it(tmp_path):

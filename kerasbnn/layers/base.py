@@ -161,13 +161,18 @@ class QuantizedLayer(keras.layers.Layer):
             Tensor of the kernel's shape, in the layer's compute dtype.
 
         Raises:
-            ValueError: The layer has no kernel of that name.
+            ValueError: The layer has no kernel of that name, or is not built.
         """
         roles = {role.kernel: role for role in self.kernel_roles}
         if kernel not in roles:
             raise ValueError(
                 f"Layer '{self.name}' has no kernel {kernel!r}. It has: "
                 f"{', '.join(roles)}."
+            )
+        if not self.built:
+            raise ValueError(
+                f"Layer '{self.name}' has no weights yet. Call it on inputs, or its "
+                "build() with their shape, before asking for a kernel."
             )
         role = roles[kernel]
         quantizer = getattr(self, role.quantizer)

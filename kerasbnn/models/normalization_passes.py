@@ -6,6 +6,9 @@ import warnings
 import keras
 import numpy as np
 
+# Keras has no public way to read the mask that a tensor carries.
+from keras.src.backend import get_keras_mask
+
 from kerasbnn.models.batches import Batches, to_numpy
 from kerasbnn.models.call_tracing import intercept_calls
 from kerasbnn.models.moments import Moments
@@ -94,7 +97,7 @@ class StatisticsPass:
         inputs = args[0] if args else kwargs["inputs"]
         mask = kwargs.get("mask")
         if mask is None:
-            mask = getattr(inputs, "_keras_mask", None)
+            mask = get_keras_mask(inputs)
 
         def call(moments):
             kwargs["training"] = False

@@ -52,11 +52,11 @@ class Bop(keras.optimizers.Optimizer):
     its kernel quantizer is `NoOp(precision=1)`.
 
     Weights become ±1 when the optimizer is built, at the start of `fit`: by their
-    signs, with sign(0) = +1. So an initializer that is symmetric around 0 is a good choice,
-    while "zeros" makes all weights +1. Where the first forward pass comes before that
-    (a training loop of your own, and on TensorFlow `run_eagerly` or a model that `fit`
-    itself must build), call `optimizer.build(model.trainable_variables)` first;
-    otherwise the first gradient is that of the real-valued weights.
+    signs, with sign(0) = +1. So an initializer that is symmetric around 0 is a good
+    choice, while "zeros" makes all weights +1. Where the first forward pass comes
+    before that (a training loop of your own, and on TensorFlow `run_eagerly` or a model
+    that `fit` itself must build), call `optimizer.build(model.trainable_variables)`
+    first; otherwise the first gradient is that of the real-valued weights.
 
     Both hyperparameters can be set between steps, as in `optimizer.gamma = 1e-5`, or be
     schedules over the optimizer's steps. Bop has no learning rate: the `learning_rate`

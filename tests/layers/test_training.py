@@ -6,10 +6,13 @@ import pytest
 
 from kerasbnn import QuantConv2D, QuantDense
 from tests.helpers import references
-from tests.helpers.gradients import array, tensor, weight_gradients
+from tests.helpers.gradients import BACKEND, array, tensor, weight_gradients
 from tests.helpers.layer_cases import BY_NAME
 from tests.helpers.training import make_step, separable_points, squared_hinge
 
+# JAX without compilation runs each operation by itself; torch compiles for a minute.
+SLOW_ON_JAX = [pytest.mark.slow] if BACKEND == "jax" else []
+SLOW_ON_TORCH = [pytest.mark.slow] if BACKEND == "torch" else []
 BINARY = {
     "input_quantizer": "ste_sign",
     "kernel_quantizer": "ste_sign",
@@ -64,15 +67,15 @@ def accuracy(model, x, y):
 @pytest.mark.parametrize(
     ("kind", "jit_compile"),
     [
-        ("sequential", False),
-        ("functional", False),
-        ("functional", True),
-        ("subclassed", False),
+        ("sequential", "auto"),
+        ("functional", "auto"),
+        ("subclassed", "auto"),
+        pytest.param("functional", False, marks=SLOW_ON_JAX),
+        pytest.param("functional", True, marks=SLOW_ON_TORCH),
     ],
 )
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
 def test_fit(kind, jit_compile):
-    if jit_compile and keras.backend.backend() == "torch":
-        pytest.skip("torch compiles with its own compiler, which needs a C++ toolchain")
     x, y = separable_points()
     model = binary_network(kind)
     model.compile(keras.optimizers.Adam(0.02), "squared_hinge", jit_compile=jit_compile)

@@ -34,23 +34,19 @@ LAYERS = [
 ]
 
 
-def run_on_ones(layer, input_shape):
-    layer.build(input_shape)
-    layer.set_weights(
-        [
-            np.zeros(w.shape) if "bias" in w.path else np.ones(w.shape)
-            for w in layer.weights
-        ]
-    )
-    return layer(np.ones(input_shape, "float32"))
+def with_kernels_of_ones(layer):
+    config = layer.get_config()
+    kernels = ("kernel", "depthwise", "pointwise")
+    ones = {f"{name}_initializer": "ones" for name in kernels}
+    return type(layer).from_config(config | {k: ones[k] for k in config if k in ones})
 
 
 @pytest.mark.parametrize(
     ("layer", "input_shape"), LAYERS, ids=lambda value: getattr(value, "name", value)
 )
 def test_equals_the_sum_of_outputs_on_ones(layer, input_shape):
-    layer = type(layer).from_config(layer.get_config())
-    outputs = run_on_ones(layer, input_shape)
+    layer = with_kernels_of_ones(layer)
+    outputs = layer(np.ones(input_shape, "float32"))
     counted = kernel_products(layer, input_shape, tuple(outputs.shape))
     assert counted == {"kernel": int(keras.ops.sum(outputs))}
 
@@ -63,8 +59,8 @@ def test_equals_the_sum_of_outputs_on_ones(layer, input_shape):
     ],
 )
 def test_separable_convolutions_count_both_steps(cls, input_shape):
-    layer = cls(5, 3, strides=2, depth_multiplier=2)
-    outputs = run_on_ones(layer, input_shape)
+    layer = with_kernels_of_ones(cls(5, 3, strides=2, depth_multiplier=2))
+    outputs = layer(np.ones(input_shape, "float32"))
     counted = kernel_products(layer, input_shape, tuple(outputs.shape))
     # Each output adds up 4 * 2 channels, each of which added up a window.
     window = int(np.prod(layer.kernel_size))
@@ -79,7 +75,7 @@ def test_equals_a_count_by_hand_of_every_product():
     for _row in range(0, height - kernel[0] + 1, stride):
         for _column in range(0, width - kernel[1] + 1, stride):
             count += filters * inputs * kernel[0] * kernel[1]
-    layer = keras.layers.Conv2D(filters, kernel, strides=stride)
+    layer = with_kernels_of_ones(keras.layers.Conv2D(filters, kernel, strides=stride))
     layer.build((None, height, width, inputs))
     shape = layer.compute_output_shape((1, height, width, inputs))
     assert kernel_products(layer, (1, height, width, inputs), shape) == {
@@ -89,8 +85,8 @@ def test_equals_a_count_by_hand_of_every_product():
 
 def test_channels_first_has_the_same_work():
     for cls in (keras.layers.Conv2D, keras.layers.Conv2DTranspose):
-        last = cls(5, 3, data_format="channels_last")
-        first = cls(5, 3, data_format="channels_first")
+        last = with_kernels_of_ones(cls(5, 3, data_format="channels_last"))
+        first = with_kernels_of_ones(cls(5, 3, data_format="channels_first"))
         last.build((None, 8, 7, 3))
         first.build((None, 3, 8, 7))
         by_last = kernel_products(

@@ -127,12 +127,27 @@ def test_zero_padding_keeps_binary_inputs_binary():
             keras.Input((5, 5, 2)),
             quantizers.SteSign(),
             layers.ZeroPadding2D(),
-            QuantConv2D(2, 3, **BINARY, padding="same", pad_values=0, name="conv"),
+            QuantConv2D(2, 3, **BINARY_KERNEL, padding="same", pad_values=0),
         ]
     )
     rows = summarize(model)["layers"]
     assert [row["input_bits"] for row in rows] == [32, 1, 1]
     assert rows[-1]["macs"] == {"1x1": 7 * 7 * 9 * 4}
+
+
+def test_of_several_inputs_the_widest_counts():
+    inputs = keras.Input((4, 4, 2))
+    signs = quantizers.SteSign(name="sign")(inputs)
+    both = layers.Concatenate(name="both")([signs, quantizers.SteTern()(inputs)])
+    copied = layers.UpSampling2D(interpolation="nearest")(both)
+    mixed = layers.UpSampling2D(interpolation="bilinear")(both)
+    convs = [layers.Conv2D(1, 1, name=name) for name in ("both_1", "copied", "mixed")]
+    tensors = zip(convs, (both, copied, mixed), strict=True)
+    model = keras.Model(inputs, [conv(tensor) for conv, tensor in tensors])
+    rows = by_name(summarize(model))
+    assert rows["both"]["input_bits"] == 2
+    bits = [rows[conv.name]["input_bits"] for conv in convs]
+    assert bits == [2, 2, 32]
 
 
 def test_each_kernel_has_its_own_bits():
@@ -305,6 +320,14 @@ def test_layers_whose_work_is_not_modelled_say_so():
     models.summary(model, print_fn=lines.append)
     assert "?" in next(line for line in lines if line.startswith("lstm"))
     assert any("lstm, attention, code" in line for line in lines)
+
+
+def test_a_cell_in_two_recurrent_layers_is_stored_once():
+    inputs = keras.Input((4, 2))
+    cell = layers.LSTMCell(2)
+    x = layers.RNN(cell, return_sequences=True)(inputs)
+    model = keras.Model(inputs, layers.RNN(cell)(x))
+    assert summarize(model)["totals"]["weights"] == {"32": model.count_params()}
 
 
 def test_counters_of_flip_ratio_are_no_weights_but_a_learned_shift_is():

@@ -1,0 +1,117 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kerasbnn import datasets, demo
+from kerasbnn.cli import main
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short run of the command, and what it printed."""
+    import contextlib
+    import io
+
+    folder = tmp_path_factory.mktemp("demo")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = main(["demo", "--epochs", "3", "--out", str(folder)])
+    assert status == 0
+    return folder, printed.getvalue()
+
+
+def test_the_demo_learns_real_images(trained):
+    folder, _ = trained
+    history = json.loads((folder / "history.json").read_text())
+    assert len(history["loss"]) == 3
+    assert history["val_accuracy"][-1] > 0.6
+
+
+def test_the_demo_prints_progress_the_summary_and_the_accuracy(trained):
+    _, printed = trained
+    assert "1198 training and 599 test images of (8, 8, 1), 10 classes" in printed
+    assert "Epoch 3/3" in printed
+    assert "19/19" in printed
+    assert "1-bit" in printed
+    assert "Test accuracy: " in printed
+
+
+def test_the_picture_is_a_png_with_something_on_it(trained):
+    from matplotlib import image
+
+    pixels = image.imread(trained[0] / "learning_curve.png")
+    assert pixels.shape[0] > 500
+    assert pixels[..., :3].std() > 0.05
+
+
+def test_the_saved_model_is_the_one_that_was_measured(trained):
+    folder, printed = trained
+    model = keras.models.load_model(folder / "model.keras")
+    digits = datasets.load_digits(seed=0)
+    scores = model.predict(digits.x_test, batch_size=512, verbose=0)
+    accuracy = np.mean(scores.argmax(axis=1) == digits.y_test)
+    assert f"Test accuracy: {accuracy:.2%} of 599 images." in printed
+
+
+def test_every_hidden_layer_has_binary_weights_and_activations(trained):
+    model = keras.models.load_model(trained[0] / "model.keras")
+    quantized = [layer for layer in model.layers if hasattr(layer, "kernel_roles")]
+    assert len(quantized) == 4
+    x = datasets.load_digits().x_test[:32]
+    for i, layer in enumerate(quantized):
+        kernel = ops.convert_to_numpy(layer.quantize_kernel())
+        assert set(np.unique(kernel)) == {-1.0, 1.0}
+        if i:
+            before = keras.Model(model.input, layer.input).predict(x, verbose=0)
+            inputs = ops.convert_to_numpy(layer.quantize_inputs(before))
+            assert set(np.unique(inputs)) == {-1.0, 1.0}
+
+
+def test_the_demo_takes_a_file_of_images(tmp_path, capsys):
+    digits = datasets.load_digits()
+    pixels = {name: getattr(digits, name)[:64] for name in ("x_train", "x_test")}
+    labels = {name: getattr(digits, name)[:64] for name in ("y_train", "y_test")}
+    np.savez(tmp_path / "digits.npz", **pixels, **labels)
+    arguments = ["--data", str(tmp_path / "digits.npz"), "--out", str(tmp_path / "out")]
+    assert main(["demo", *arguments, "--epochs", "1"]) == 0
+    assert "digits.npz" in capsys.readouterr().out
+    assert (tmp_path / "out" / "model.keras").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "no_such.npz"], "no such file"),
+        (["--epochs", "0"], "--epochs must be at least 1"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+    ],
+)
+def test_bad_arguments_end_before_training(tmp_path, capsys, arguments, message):
+    out = tmp_path / "out"
+    assert main(["demo", *arguments, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_bad_file_ends_before_training(tmp_path, capsys):
+    (tmp_path / "bad.npz").write_bytes(b"nonsense")
+    status = main(["demo", "--data", str(tmp_path / "bad.npz"), "--out", str(tmp_path)])
+    assert status == 2
+    assert "not usable" in capsys.readouterr().err
+
+
+def test_more_images_need_fewer_epochs():
+    assert demo.default_epochs(1) == 60
+    assert demo.default_epochs(10**9) == 3
+
+
+@pytest.mark.slow
+def test_the_demo_reaches_98_percent():
+    digits = datasets.load_digits(seed=0)
+    _, history = demo.train(digits, seed=0, verbose=0)
+    assert history["val_accuracy"][-1] >= 0.98
