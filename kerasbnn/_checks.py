@@ -37,9 +37,8 @@ def checked_number(
     if value is None and optional:
         return value
     # A number under a schedule is a scalar Keras variable.
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     or_none = " or None" if optional else ""
-    if not is_number:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"`{name}` must be a number{or_none}. Received: {value!r} of type "
             f"{type(value).__name__}. Pass a plain float, such as {name}=1.0."

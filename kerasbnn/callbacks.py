@@ -148,7 +148,7 @@ class QuantizerSchedule(keras.callbacks.Callback):
             _make_variable(target, self.parameter, self._value)
         _forget_compiled_functions(self.model)
         # Training asks for this one only before it starts.
-        self.model.make_train_function(force=True)
+        self.model.make_train_function()
 
     def _find(self, model):
         roots = [model] if self.layers is None else self._named_layers(model)

@@ -18,14 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerasbnn._errors import CommandError
 from kerasbnn._version import __version__
 
 USAGE_ERROR = 2
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-class CommandError(Exception):
-    """Something the user can mend: one line for the screen, and exit status 2."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Example:
         >>> from kerasbnn.cli import main
-        >>> main(["summary", "no_such.keras"])  # doctest: +SKIP
+        >>> main(["summary", "no_such.keras"])
         2
     """
     argv = sys.argv[1:] if argv is None else list(argv)

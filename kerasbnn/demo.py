@@ -52,7 +52,7 @@ def run(arguments):
         CommandError: The data or an argument is not usable.
     """
     from kerasbnn import datasets
-    from kerasbnn.cli import CommandError
+    from kerasbnn._errors import CommandError
 
     if arguments.epochs is not None and arguments.epochs < 1:
         raise CommandError(

@@ -93,15 +93,27 @@ def test_every_step_computes_with_its_value(mode, on, rng):
         quantizer.threshold_value = 0.5 if fit_number == 0 else 0.6
 
 
-def test_a_fit_without_a_schedule_computes_with_the_last_value(rng):
+def test_functions_that_are_compiled_already(rng):
+    """Before a schedule with plain numbers, during it, and after it."""
     quantizer = SteTern(threshold_value=0.0)
     model = network(quantizer)
     x, y = data(rng)
-    before = model.fit(x, y, verbose=0).history["loss"][0]
-    fit(model, QuantizerSchedule(quantizer, "threshold_value", lambda e: 10.0), (x, y))
-    after = model.fit(x, y, verbose=0).history["loss"][0]
-    assert after == pytest.approx((y**2).mean(), rel=1e-5)
-    assert before != pytest.approx(after, rel=1e-3)
+    of_zeros = pytest.approx((y**2).mean(), rel=1e-5)
+    assert model.fit(x, y, verbose=0).history["loss"] != [of_zeros]
+    assert model.evaluate(x, y, verbose=0) != of_zeros
+    assert model.predict(x, verbose=0).any()
+
+    schedule = QuantizerSchedule(quantizer, "threshold_value", lambda epoch: 10.0)
+    history = fit(model, schedule, (x, y), 2, validation_data=(x, y))
+    assert history["loss"] == [of_zeros, of_zeros]
+    assert history["val_loss"] == [of_zeros, of_zeros]
+    assert not model.predict(x, verbose=0).any()
+    assert model.fit(x, y, verbose=0).history["loss"] == [of_zeros]
+
+    fit(model, schedule, (x, y), 1, validation_data=(x, y))
+    quantizer.threshold_value = 0.0
+    assert model.evaluate(x, y, verbose=0) != of_zeros
+    assert model.fit(x, y, verbose=0).history["loss"] != [of_zeros]
 
 
 def test_validation_sees_the_current_value(rng):

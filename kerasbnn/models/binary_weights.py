@@ -81,7 +81,7 @@ def quantized_scope(model: keras.Model) -> Iterator[keras.Model]:
 
     Raises:
         TypeError: `model` is not a Keras model.
-        ValueError: A layer is not built yet.
+        ValueError: A layer is not built yet, or has LoRA enabled.
 
     Example:
         >>> import keras, numpy as np
@@ -105,6 +105,12 @@ def quantized_scope(model: keras.Model) -> Iterator[keras.Model]:
         unstable = []
         for path, layer, role in _quantized_kernels(model):
             variable = getattr(layer, role.kernel)
+            if not isinstance(variable, keras.Variable):
+                raise ValueError(
+                    f"Layer '{path}' has LoRA enabled: its kernel is a sum of several "
+                    "variables, so quantized values cannot be put in its place. Use "
+                    "`quantized_weights` for the values."
+                )
             latent, quantized = _copy(variable), _quantized(layer, role)
             swapped.append((variable, latent))
             variable.assign(quantized)

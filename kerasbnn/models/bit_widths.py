@@ -66,7 +66,7 @@ def keeps_values(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, VALUE_KEEPING)
 
 
-def known_precision(quantizer) -> int | float | None:
+def known_precision(quantizer) -> float | None:
     """Return the bits of a quantizer's values, or None where it does not say.
 
     Args:
@@ -104,34 +104,54 @@ def stored_bits(variable: keras.Variable) -> int:
     return int(digits[0]) if digits else 8
 
 
-def kernel_bits(layer: keras.layers.Layer) -> dict[int, int | float]:
+def kernel_bits(layer: keras.layers.Layer) -> dict[str, float]:
     """Return the bits per weight of a layer's quantized kernels.
 
     Args:
-        layer: Any built layer.
+        layer: Any layer.
 
     Returns:
-        Dict from the `id` of a kernel's variable to bits; without an entry a variable
+        Dict from the name of a kernel's attribute to bits; a kernel without an entry
         counts as it is stored.
 
     Example:
         >>> from kerasbnn import QuantDense
         >>> from kerasbnn.models.bit_widths import kernel_bits
-        >>> layer = QuantDense(4, kernel_quantizer="ste_tern")
-        >>> layer.build((None, 3))
-        >>> list(kernel_bits(layer).values())
-        [2]
+        >>> kernel_bits(QuantDense(4, kernel_quantizer="ste_tern"))
+        {'kernel': 2}
     """
-    bits = {}
-    if isinstance(layer, QuantizedLayer) and layer.built:
-        for role in layer.kernel_roles:
-            precision = known_precision(getattr(layer, role.quantizer))
-            if precision is not None:
-                bits[id(getattr(layer, role.kernel))] = precision
-    return bits
+    if not isinstance(layer, QuantizedLayer):
+        return {}
+    bits = {
+        role.kernel: known_precision(getattr(layer, role.quantizer))
+        for role in layer.kernel_roles
+    }
+    return {kernel: value for kernel, value in bits.items() if value is not None}
 
 
-def input_bits(calls: list[LayerCall]) -> list[int | float]:
+def stored_kernel(layer: keras.layers.Layer, kernel: str) -> keras.Variable:
+    """Return the variable behind a kernel, also where `kernel` is a property.
+
+    Args:
+        layer: A built layer.
+        kernel: Name of the kernel's attribute.
+
+    Returns:
+        The variable; under LoRA the one that is trained no longer.
+
+    Example:
+        >>> import keras
+        >>> from kerasbnn.models.bit_widths import stored_kernel
+        >>> layer = keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> stored_kernel(layer, "kernel") is layer.kernel
+        True
+    """
+    variable = getattr(layer, f"_{kernel}", None)
+    return getattr(layer, kernel) if variable is None else variable
+
+
+def input_bits(calls: list[LayerCall]) -> list[float]:
     """Find how many bits the inputs of each call take, as its operation sees them.
 
     They are those of the layer's own input quantizer; else those of the quantizer, used
@@ -156,7 +176,7 @@ def input_bits(calls: list[LayerCall]) -> list[int | float]:
         (['', 'sign', 'flatten'], [32, 32, 1])
     """
     # Bits by tensor; the calls keep the tensors alive, so an id stays one tensor's.
-    known: dict[int, int | float] = {}
+    known: dict[int, float] = {}
     found = []
     for call in calls:
         bits = max(

@@ -37,8 +37,9 @@ def symbolic_inputs(model: keras.Model, input_shape=None) -> tuple[tuple, dict, 
             lambda shape: keras.KerasTensor((batch_size, *_checked(shape))), input_shape
         )
         if not flat:
-            by_name = isinstance(given, dict) and set(given) <= set(_arguments(model))
-            return ((), given, batch_size) if by_name else ((given,), {}, batch_size)
+            if isinstance(given, dict) and set(given) <= set(_arguments(model)):
+                return (), given, batch_size
+            return (given,), {}, batch_size
         given = _in_declared_order(given, declared, flat, model)
         tensors = []
         for x, known in zip(given, flat, strict=True):

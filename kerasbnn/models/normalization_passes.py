@@ -1,6 +1,7 @@
 """Passes over data that gather the statistics of batch normalizations."""
 
 import contextlib
+import importlib
 import warnings
 
 import keras
@@ -211,9 +212,7 @@ def _without_gradients():
     """Keep PyTorch from storing all activations; others store none by themselves."""
     if keras.backend.backend() != "torch":
         return contextlib.nullcontext()
-    import torch
-
-    return torch.no_grad()
+    return importlib.import_module("torch").no_grad()
 
 
 def _gathered(store, layer):

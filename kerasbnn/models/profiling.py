@@ -23,7 +23,7 @@ class LayerProfile:
     name: str
     type: str
     calls: int = 0
-    input_bits: int | float | None = None
+    input_bits: float | None = None
     output_shapes: list = field(default_factory=list)
     weights: Counter = field(default_factory=Counter)
     packed_bytes: int = 0
@@ -82,7 +82,7 @@ def profile(model: keras.Model, input_shape=None) -> dict:
 
 def _profile_layers(model, calls, batch_size):
     bits_by_call = bit_widths.input_bits(calls)
-    calls_by_layer: dict[int, list[tuple[LayerCall, int | float]]] = {}
+    calls_by_layer: dict[int, list[tuple[LayerCall, float]]] = {}
     for call, bits in zip(calls, bits_by_call, strict=True):
         calls_by_layer.setdefault(id(call.layer), []).append((call, bits))
 
@@ -102,16 +102,15 @@ def _profile_layers(model, calls, batch_size):
 
 
 def _entries(model, calls):
-    """Yield path, layer and the variables to show there, in the order of the calls."""
+    """Return path, layer and the variables to show there, in the order of the calls."""
     order: dict[int, int] = {}
     for call in calls:
         order.setdefault(id(call.layer), len(order))
     inside = set()
     found = [("", model, _own_variables(model))]
     for path, layer in named_layers(model):
-        if id(layer) in inside or isinstance(
-            layer, (keras.layers.InputLayer, TrainingState)
-        ):
+        is_hidden = isinstance(layer, (keras.layers.InputLayer, TrainingState))
+        if is_hidden or id(layer) in inside:
             continue
         if _is_unit(layer):
             inside.update(id(part) for _, part in named_layers(layer))
@@ -157,8 +156,10 @@ def _add_call(entry, call, bits, batch_size):
         return
     quantized = bit_widths.kernel_bits(call.layer)
     for kernel, count in products.items():
-        variable = getattr(call.layer, kernel)
-        weight_bits = quantized.get(id(variable)) or bit_widths.stored_bits(variable)
+        weight_bits = quantized.get(kernel)
+        if weight_bits is None:
+            variable = bit_widths.stored_kernel(call.layer, kernel)
+            weight_bits = bit_widths.stored_bits(variable)
         # What the depthwise step yields is not quantized again.
         is_pointwise = kernel == "pointwise_kernel"
         pair = (bit_widths.FLOAT_BITS if is_pointwise else bits, weight_bits)
@@ -179,7 +180,10 @@ def _add_weights(entry, layer, variables, counted):
         for vector in (layer.moving_mean, layer.moving_variance):
             entry.add_weights(math.prod(vector.shape), bit_widths.stored_bits(vector))
         return
-    quantized = bit_widths.kernel_bits(layer)
+    quantized = {}
+    if layer.built:
+        for kernel, bits in bit_widths.kernel_bits(layer).items():
+            quantized[id(bit_widths.stored_kernel(layer, kernel))] = bits
     for variable in variables:
         bits = quantized.get(id(variable)) or bit_widths.stored_bits(variable)
         entry.add_weights(math.prod(variable.shape), bits)

@@ -159,9 +159,11 @@ def _row(layer, widths):
     # Keras names a layer after its class unless told otherwise: no need to say it
     # twice.
     if not layer["name"].split("/")[-1].startswith(_snake_case(layer["type"])):
-        name.append(f" ({layer['type']})", style="dim")
+        kind = layer["type"].replace("BatchNormalization", "BatchNorm")
+        name.append(f" ({kind})", style="dim")
     if layer["calls"] != 1:
-        name.append(f" x{layer['calls']}", style="bold")
+        times = f" x{layer['calls']}" if layer["calls"] else " not called"
+        name.append(times, style="bold")
     weights = [layer["weights"].get(bits, 0) for bits in widths]
     is_binary = layer["macs_1bit"]
     return [
@@ -198,10 +200,9 @@ def _notes(totals):
     lines = [("Weights", f"{weights:,}" + (f": {', '.join(parts)}" if parts else ""))]
     size = f"{byte_size(totals['packed_bytes'])} packed"
     if totals["compression_ratio"]:
-        size += (
-            f", {byte_size(totals['float32_bytes'])} as float32: "
-            f"{totals['compression_ratio']:.1f} times smaller"
-        )
+        size += f", {byte_size(totals['float32_bytes'])} as float32"
+        if totals["compression_ratio"] >= 1.05:
+            size += f": {totals['compression_ratio']:.1f} times smaller"
     lines.append(("Size", size))
     macs = totals["macs_1bit"] + totals["macs_other"]
     work = f"{si_number(macs)} per sample"

@@ -18,8 +18,8 @@ class MultiOptimizer(keras.optimizers.MultiOptimizer):
     `"sequential/dense/kernel"` becomes `"dense/kernel"`. A pattern such as
     `".*/dense/kernel"` then matches no more, the variable gets another optimizer, and
     Keras gives up the state of all of them with no more than a warning. This class
-    saves which optimizer each variable has and keeps to it. It also keeps an optimizer
-    one that stands under several patterns, and writes each state to the file once.
+    saves which optimizer each variable has and keeps to it. It also writes each state
+    to the file once, where Keras does so twice.
 
     Keras' callbacks `LearningRateScheduler` and `ReduceLROnPlateau` go through all
     optimizers in `.optimizers`; the schedule is asked for each, with its own learning
@@ -107,25 +107,13 @@ class MultiOptimizer(keras.optimizers.MultiOptimizer):
         config = super().get_config()
         if hasattr(self._optimizer_map, "values"):
             config["assignment"] = self._assignment()
-            config["indices"] = [self.optimizers.index(o) for o in self._listed()]
         return config
-
-    def _listed(self):
-        """Return the optimizers as the map lists them, repeated where they repeat."""
-        return [*self._optimizer_map.values(), self._optimizer_map.default_optimizer]
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         assignment = config.pop("assignment", None)
-        indices = config.pop("indices", None)
         optimizer = super().from_config(config, custom_objects)
-        if indices is not None and len(set(indices)) < len(indices):
-            optimizer = cls(
-                _with_repeats(optimizer._optimizer_map, indices),
-                config["loss_scale_factor"],
-                config["name"],
-            )
         optimizer._saved_assignment = _as_tuple(assignment)
         return optimizer
 
@@ -133,17 +121,6 @@ class MultiOptimizer(keras.optimizers.MultiOptimizer):
 def _as_tuple(assignment):
     # Keras wraps a list that is an attribute.
     return None if assignment is None else tuple(assignment)
-
-
-def _with_repeats(optimizer_map, indices):
-    """Give the same optimizer to all keys that had the same one before saving."""
-    first = {}
-    listed = [*optimizer_map.values(), optimizer_map.default_optimizer]
-    for index, optimizer in zip(indices, listed, strict=True):
-        first.setdefault(index, optimizer)
-    unique = [first[index] for index in indices]
-    keys = list(optimizer_map)
-    return type(optimizer_map)(unique[-1], dict(zip(keys, unique[:-1], strict=True)))
 
 
 class _Cases:

@@ -10,9 +10,11 @@ from tests.helpers.gradients import BACKEND, array, tensor, weight_gradients
 from tests.helpers.layer_cases import BY_NAME
 from tests.helpers.training import make_step, separable_points, squared_hinge
 
-# JAX without compilation runs each operation by itself; torch compiles for a minute.
+# JAX without compilation runs each operation by itself.
 SLOW_ON_JAX = [pytest.mark.slow] if BACKEND == "jax" else []
-SLOW_ON_TORCH = [pytest.mark.slow] if BACKEND == "torch" else []
+NOT_ON_TORCH = pytest.mark.skipif(
+    BACKEND == "torch", reason="torch compiles for minutes; a test of its own has it"
+)
 BINARY = {
     "input_quantizer": "ste_sign",
     "kernel_quantizer": "ste_sign",
@@ -71,10 +73,9 @@ def accuracy(model, x, y):
         ("functional", "auto"),
         ("subclassed", "auto"),
         pytest.param("functional", False, marks=SLOW_ON_JAX),
-        pytest.param("functional", True, marks=SLOW_ON_TORCH),
+        pytest.param("functional", True, marks=NOT_ON_TORCH),
     ],
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")
 def test_fit(kind, jit_compile):
     x, y = separable_points()
     model = binary_network(kind)
@@ -87,6 +88,19 @@ def test_fit(kind, jit_compile):
         assert np.abs(latent).max() <= 1
         np.testing.assert_array_equal(array(layer.quantize_kernel()), new)
     assert accuracy(model, x, y) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "torch", reason="for torch's compiler alone")
+@pytest.mark.filterwarnings("ignore")  # of torch's own code
+def test_fit_compiled_by_torch():
+    layer = QuantDense(4, **BINARY)
+    model = keras.Sequential([keras.Input((8,)), layer, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=True)
+    before = array(layer.kernel.value)
+    x, y = separable_points(count=8)
+    model.fit(x, y, verbose=0)
+    assert np.any(array(layer.kernel.value) != before)
 
 
 @pytest.mark.parametrize("kind", ["sequential", "functional", "subclassed"])

@@ -8,7 +8,6 @@ from sklearn.datasets import load_digits
 
 from kerasbnn import QuantDense, models
 from kerasbnn.models.call_tracing import trace_calls
-from kerasbnn.models.moments import Moments
 
 BN = layers.BatchNormalization
 BINARY = {
@@ -386,23 +385,3 @@ def test_dropout_keeps_its_seed_and_the_bar_is_shown(digits, capsys):
     assert "4/4" in capsys.readouterr().out
     models.refit_batchnorm(model, digits, verbose=0)
     assert capsys.readouterr().out == ""
-
-
-def test_moments_do_not_depend_on_how_values_are_split(rng):
-    values = rng.normal(3, 2, size=(500, 4))
-    kept = rng.random(values.shape) > 0.3
-    kept[:, 3] = False
-    whole, parts, merged = Moments(4), Moments(4), Moments(4)
-    whole.update(values, kept)
-    for cut in np.split(np.arange(500), [1, 7, 300]):
-        parts.update(values[cut], kept[cut])
-        part = Moments(4)
-        part.update(values[cut], kept[cut])
-        merged.merge(part)
-    for channel in range(3):
-        seen = values[kept[:, channel], channel]
-        for moments in (whole, parts, merged):
-            assert moments.count[channel] == len(seen)
-            assert moments.mean[channel] == pytest.approx(seen.mean(), rel=1e-12)
-            assert moments.variance[channel] == pytest.approx(seen.var(), rel=1e-12)
-    assert whole.count[3] == whole.mean[3] == whole.variance[3] == 0

@@ -183,6 +183,23 @@ def test_a_failing_quantizer_leaves_no_kernel_changed():
     np.testing.assert_array_equal(good.get_weights()[0], before)
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* has a binary kernel without a clip")
+def test_the_sum_that_lora_makes_is_what_is_quantized(rng):
+    layer = QuantDense(4, kernel_quantizer="ste_sign", name="dense", use_bias=False)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    layer.enable_lora(2)
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    kernel, a, b = (keras.ops.convert_to_numpy(v) for v in layer.weights)
+    values = models.quantized_weights(model)["dense/kernel"]
+    np.testing.assert_array_equal(values, sign(kernel + a @ b))
+    with pytest.raises(ValueError, match="LoRA"), models.quantized_scope(model):
+        pass
+    totals = models.summary(model, print_fn=lambda line: None)["totals"]
+    assert totals["weights"] == {"1": 20, "32": 5 * 2 + 2 * 4}
+    assert totals["macs"] == {"32x1": 20}
+
+
 def test_a_quantizer_that_changes_its_own_values_warns():
     layer = QuantDense(
         4, kernel_quantizer=quantizers.DoReFa(4, mode="weights"), name="dorefa"

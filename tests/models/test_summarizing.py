@@ -1,13 +1,11 @@
 """The summary: bits, bytes and multiply-accumulates of all kinds of models."""
 
-import io
 import json
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from rich.console import Console
 
 import kerasbnn
 from kerasbnn import QuantConv2D, QuantDense, models, quantizers
@@ -384,43 +382,3 @@ def test_nothing_about_the_model_changes():
 def test_only_models_are_summarized():
     with pytest.raises(TypeError, match="Sequential"):
         summarize(layers.Dense(2))
-
-
-def test_the_table_fits_and_needs_only_plain_characters_for_numbers(capsys):
-    model = binarynet()
-    result = models.summary(model)
-    printed = capsys.readouterr().out
-    assert max(map(len, printed.splitlines())) <= 100
-    assert "\x1b" not in printed
-    assert "14,022,016" in printed
-    assert "99.43 %" in printed
-    lines = []
-    assert models.summary(model, print_fn=lines.append) == result
-    assert [line.rstrip() for line in printed.splitlines()] == lines
-    # One row for each layer: nothing is folded at this width.
-    names = [row["name"] for row in result["layers"]]
-    assert sum(line.split(" ")[0] in names for line in lines) == len(names)
-    for line in lines:
-        ascii_part = "".join(c for c in line if c.isascii())
-        assert set(line) - set(ascii_part) <= {"\u2500"}
-
-
-def test_the_table_goes_to_a_console_of_the_users():
-    stream = io.StringIO()
-    console = Console(
-        file=stream, width=60, color_system="truecolor", force_terminal=True
-    )
-    models.summary(
-        keras.Sequential([keras.Input((3,)), layers.Dense(2)]), console=console
-    )
-    assert "\x1b[1m" in stream.getvalue()
-    assert "Total" in stream.getvalue()
-
-
-def test_a_stream_that_knows_only_ascii_is_enough():
-    raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding="ascii")
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
-    models.summary(model, console=Console(file=stream, width=100))
-    stream.flush()
-    assert b"Total" in raw.getvalue()
