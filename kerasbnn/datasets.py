@@ -112,7 +112,7 @@ def scaled(images, low, high):
     """Map `[low, high]` to [-1, 1] and append a channel axis where there is none.
 
     Args:
-        images: Array `(samples, height, width)` or `(samples, height, width, channels)`.
+        images: Array `(samples, height, width)`, or with channels last.
         low: Value that becomes -1.
         high: Value that becomes 1.
 
@@ -175,8 +175,8 @@ def _read(path):
             return {key: archive[key] for key in KEYS}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path} is not usable: {error}. Expected an .npz as numpy.savez writes it, "
-            f"with the arrays {', '.join(KEYS)}."
+            f"{path} is not usable: {error}. Expected an .npz as numpy.savez writes "
+            f"it, with the arrays {', '.join(KEYS)}."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The training recipe of BinaryNet and of Anderson & Berg: loss, schedule, optimizer."""
+"""Training recipes of BinaryNet and of Anderson & Berg: loss, schedule, optimizer."""
 
 import keras
 from keras import ops
@@ -12,8 +12,8 @@ from kerasbnn.optimizers import ScaledAdam
 class SparseSquaredHinge(keras.losses.Loss):
     """Squared hinge loss of class scores against integer labels.
 
-    The target is +1 for the right class and -1 for all others; the loss of one sample is
-    the mean over classes of `max(0, 1 - target * score)^2`.
+    The target is +1 for the right class and -1 for all others; the loss of one sample
+    is the mean over classes of `max(0, 1 - target * score)^2`.
 
     Args:
         reduction: How to combine samples, as for every Keras loss.

@@ -14,7 +14,9 @@ GOOD["x_train"][0, 0, :2] = 0, 255
 
 
 def written(folder, **changes):
-    arrays = {key: value for key, value in {**GOOD, **changes}.items() if value is not None}
+    arrays = {
+        key: value for key, value in {**GOOD, **changes}.items() if value is not None
+    }
     np.savez(folder / "images.npz", **arrays)
     return folder / "images.npz"
 

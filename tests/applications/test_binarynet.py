@@ -77,7 +77,10 @@ def test_batch_normalization_has_the_constants_of_each_paper():
 
 def test_binarynets_initial_weights_fill_the_clip_range():
     keras.utils.set_random_seed(0)
-    for initializer, low, high in [("binarynet", 0.95, 1.0), ("glorot_uniform", 0, 0.2)]:
+    for initializer, low, high in [
+        ("binarynet", 0.95, 1.0),
+        ("glorot_uniform", 0, 0.2),
+    ]:
         model = binarynet_mnist_mlp(units=(64,), initializer=initializer)
         kernel = ops.convert_to_numpy(model.get_layer("dense_1").kernel)
         assert low < np.abs(kernel).max() <= high
@@ -143,7 +146,9 @@ def test_the_mlp_computes_what_the_paper_says():
 
 @pytest.mark.parametrize("pad_values", [0, 1, -1])
 def test_padding_of_the_binary_convolutions(pad_values):
-    model = binarynet_cifar10((8, 8, 3), filters=(4, 4, 4), units=(), pad_values=pad_values)
+    model = binarynet_cifar10(
+        (8, 8, 3), filters=(4, 4, 4), units=(), pad_values=pad_values
+    )
     values = [layer.pad_values for layer in model.layers if type(layer) is QuantConv2D]
     assert values == [0, pad_values, pad_values]
 

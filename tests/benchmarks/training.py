@@ -4,8 +4,8 @@
 
 The binary network and its float twin run in turn in this process; Larq, which needs
 another Keras, runs in turn with them in a second process (without --larq-python it is
-left out). Figures are CPU time per step, so that other work on the machine disturbs them
-little; ratios are the median of the ratios of the rounds.
+left out). Figures are CPU time per step, so that other work on the machine disturbs
+them little; ratios are the median of the ratios of the rounds.
 """
 
 import argparse
@@ -162,7 +162,9 @@ def compare(network, rounds, steps, threads, larq_python, jit_compile):
 def main():
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS)
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=3, help="steps a round")
     parser.add_argument("--threads", type=int, default=1)
