@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser(argv).parse_args(argv)
     command = COMMANDS[arguments.command]
     try:
-        return command.run(arguments)
+        status = command.run(arguments)
+        sys.stdout.flush()
+        return status
     except CommandError as error:
         print(f"kerasbnn {arguments.command}: {error}", file=sys.stderr)
         return USAGE_ERROR
