@@ -218,3 +218,17 @@ def test_a_command_is_needed_and_must_be_known(capsys):
             cli.main(arguments)
         assert exit_status.value.code == 2
     assert "demo" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_is_no_error(model_file):
+    code = f"""
+import os, sys
+reader, writer = os.pipe()
+os.close(reader)
+os.dup2(writer, 1)
+from kerasbnn.cli import main
+sys.exit(main(["summary", {str(model_file)!r}, "--json"]))
+"""
+    result = run_in_a_process("-c", code, TF_CPP_MIN_LOG_LEVEL=None)
+    assert result.stderr == ""
+    assert result.returncode == 0
