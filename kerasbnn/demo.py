@@ -7,7 +7,7 @@ FILTERS = (32, 64, 64)
 BATCH_SIZE = 64
 # Epochs to see about this many images in all, but for small data sets not more.
 IMAGES_TO_SEE = 120_000
-MOST_EPOCHS = 60
+MOST_EPOCHS = 45
 
 
 def add_arguments(parser):
@@ -89,12 +89,12 @@ def default_epochs(num_images):
         num_images: Number of training images.
 
     Returns:
-        Number of epochs, from 3 to 60.
+        Number of epochs, from 3 to 45.
 
     Example:
         >>> from kerasbnn.demo import default_epochs
         >>> default_epochs(1198), default_epochs(60_000)
-        (60, 3)
+        (45, 3)
     """
     return min(MOST_EPOCHS, max(3, IMAGES_TO_SEE // num_images))
 

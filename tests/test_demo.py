@@ -106,7 +106,7 @@ def test_a_bad_file_ends_before_training(tmp_path, capsys):
 
 
 def test_more_images_need_fewer_epochs():
-    assert demo.default_epochs(1) == 60
+    assert demo.default_epochs(1) == 45
     assert demo.default_epochs(10**9) == 3
 
 

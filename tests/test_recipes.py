@@ -75,13 +75,13 @@ def test_a_recipe_trains_and_survives_saving(recipe, tmp_path):
     from kerasbnn.applications import binarynet_mnist_mlp
 
     keras.utils.set_random_seed(0)
-    model = binarynet_mnist_mlp((6,), 3, units=(16,), batchnorm_momentum=0.9)
-    model.compile(**recipe(steps_per_epoch=4, epochs=8, initial=1e-2, final=1e-4))
+    model = binarynet_mnist_mlp((6,), 3, units=(64,), batchnorm_momentum=0.9)
+    model.compile(**recipe(steps_per_epoch=16, epochs=8, initial=1e-2, final=1e-4))
     rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, (64, 6)).astype("float32")
+    x = rng.uniform(-1, 1, (256, 6)).astype("float32")
     y = np.argmax(x[:, :3], axis=1)
     history = model.fit(x, y, batch_size=16, epochs=8, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0]
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.optimizer) is type(model.optimizer)
