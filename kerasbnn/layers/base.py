@@ -148,7 +148,7 @@ class QuantizedLayer(keras.layers.Layer):
         Returns:
             Tensor of the same shape and dtype.
         """
-        return _apply(self.input_quantizer, inputs, self.input_channel_axes)
+        return apply_quantizer(self.input_quantizer, inputs, self.input_channel_axes)
 
     def quantize_kernel(self, kernel: str = "kernel", training: bool | None = False):
         """Return a kernel as the layer's operation sees it.
@@ -181,8 +181,8 @@ class QuantizedLayer(keras.layers.Layer):
         # Small weights would lose their sign in half precision, so a kernel is
         # quantized in the dtype it is stored in.
         with AutocastScope(None):
-            latent = self._latent(kernel)
-            quantized = _apply(quantizer, latent, role.channel_axes)
+            latent = self.latent_kernel(kernel)
+            quantized = apply_quantizer(quantizer, latent, role.channel_axes)
             if training and kernel in self.flip_ratios:
                 # Of a binary kernel only the signs count, not a scale that moves.
                 is_binary = getattr(quantizer, "precision", None) == 1
@@ -190,8 +190,15 @@ class QuantizedLayer(keras.layers.Layer):
                 self.flip_ratios[kernel].update_state(values)
         return ops.cast(quantized, self.compute_dtype)
 
-    def _latent(self, kernel):
-        """Read latent weights, with what LoRA adds to them, as a tensor."""
+    def latent_kernel(self, kernel):
+        """Return the latent weights behind a kernel, with what LoRA adds to them.
+
+        Args:
+            kernel: Name of the kernel's attribute.
+
+        Returns:
+            Tensor of the kernel's shape, in the dtype of the variable.
+        """
         if kernel == "kernel" and getattr(self, "lora_enabled", False):
             # Keras' property `kernel` would round the sum to the compute dtype.
             update = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
@@ -208,7 +215,7 @@ class QuantizedLayer(keras.layers.Layer):
         # Keras merges LoRA in the compute dtype, where small weights lose their sign.
         variables = {}
         super().save_own_variables(variables)
-        variables["0"] = self._latent("kernel")
+        variables["0"] = self.latent_kernel("kernel")
         for key, value in variables.items():
             store[key] = value
 
@@ -264,7 +271,17 @@ def _build(quantizer, shape, channel_axes):
         quantizer.build_for_channels(shape, channel_axes)
 
 
-def _apply(quantizer, tensor, channel_axes):
+def apply_quantizer(quantizer, tensor, channel_axes):
+    """Quantize a tensor, channel by channel where the quantizer does so.
+
+    Args:
+        quantizer: A quantizer, any callable, or None.
+        tensor: Tensor of any shape.
+        channel_axes: Its axes along which each position is a channel.
+
+    Returns:
+        Tensor of the same shape; the tensor itself for None.
+    """
     if quantizer is None:
         return tensor
     if getattr(quantizer, "channelwise", False):

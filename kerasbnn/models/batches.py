@@ -23,6 +23,7 @@ class Batches:
 
     Attributes:
         count: Number of batches, or None where it is not known.
+        sizes: Number of samples in each batch, or None where it is not known.
         is_repeatable: Whether one can iterate more than once.
 
     Raises:
@@ -44,6 +45,7 @@ class Batches:
                     f"`{name}` must be a positive int. Received: {value!r}."
                 )
         self.is_repeatable = not hasattr(data, "__next__")
+        self.sizes = None
         if isinstance(data, keras.utils.PyDataset):
             self._make = lambda: (_inputs_of(data[i]) for i in itertools.count())
             count = math.inf if data.num_batches is None else data.num_batches
@@ -51,6 +53,7 @@ class Batches:
             batches = _split_arrays(data, batch_size)
             self._make = batches.__iter__
             count = len(batches)
+            self.sizes = [len(keras.tree.flatten(batch)[0]) for batch in batches]
         elif hasattr(data, "__iter__"):
             self._make = lambda: map(_inputs_of, data)
             count = _length(data)

@@ -128,7 +128,8 @@ def quantized_scope(model: keras.Model) -> Iterator[keras.Model]:
             )
         yield model
     finally:
-        for variable, latent in swapped:
+        # The last one first: layers may share a variable.
+        for variable, latent in reversed(swapped):
             variable.assign(latent)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 # Keras has no public way to read the mask that a tensor carries.
 from keras.src.backend import get_keras_mask
 
+from kerasbnn.geometry.accumulators import Moments
 from kerasbnn.models.batches import Batches, to_numpy
 from kerasbnn.models.call_tracing import intercept_calls
-from kerasbnn.models.moments import Moments
 
 
 class StatisticsPass:
@@ -87,7 +87,7 @@ class StatisticsPass:
         """Call the model on every batch, in inference mode."""
         for inputs in batches:
             # Random generators and states of other layers stay as they are too.
-            with keras.StatelessScope(), _without_gradients():
+            with keras.StatelessScope(), without_gradients():
                 with intercept_calls(self._handle):
                     model(inputs, training=False)
             progress.step()
@@ -208,7 +208,7 @@ class Progress:
             self._bar.update(self._done, finalize=True)
 
 
-def _without_gradients():
+def without_gradients():
     """Keep PyTorch from storing all activations; others store none by themselves."""
     if keras.backend.backend() != "torch":
         return contextlib.nullcontext()

@@ -14,6 +14,12 @@ from kerasbnn.geometry import (
     cosine,
     expected_angle_degrees,
 )
+from kerasbnn.geometry.angles import (
+    angle_density,
+    deviation_slope,
+    peak_angle_degrees,
+    quantization_angle_degrees,
+)
 
 
 @given(d=st.integers(1, 40), n=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))
@@ -161,3 +167,151 @@ def test_gaussian_layers_measure_what_theory_expects(shape, tolerance):
     standard_error = angle_standard_deviation_degrees(d) / math.sqrt(shape[-1])
     assert 3 * standard_error == pytest.approx(tolerance, rel=0.02)
     assert abs(np.mean(angles) - expected_angle_degrees(d)) < tolerance
+
+
+@given(
+    layout=st.sampled_from([((3, 5, 7, 4), -1), ((3, 3, 4, 2), (-2, -1))]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_angles_of_any_quantizer(layout, seed):
+    shape, channel_axes = layout
+    random = np.random.default_rng(seed)
+    kernel, quantized = random.normal(size=shape), random.integers(-2, 3, size=shape)
+    measured = quantization_angle_degrees(kernel, quantized, channel_axes)
+    weights_axes = (0, 1) if isinstance(channel_axes, tuple) else (0, 1, 2)
+    dots = np.sum(kernel * quantized, axis=weights_axes)
+    squares = np.sum(kernel**2, axis=weights_axes) * np.sum(quantized**2, weights_axes)
+    np.testing.assert_allclose(
+        np.cos(np.radians(measured)), dots / np.sqrt(squares), atol=1e-12
+    )
+    scaled = random.lognormal(size=shape[-1]) * quantized
+    np.testing.assert_allclose(
+        quantization_angle_degrees(kernel, scaled, channel_axes), measured, atol=1e-5
+    )
+    np.testing.assert_array_equal(
+        quantization_angle_degrees(kernel, np.where(kernel < 0, -1, 1), channel_axes),
+        binarization_angle_degrees(kernel, channel_axes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (0.01, 36.7698),
+        (0.1, 34.1523),
+        (0.2, 31.5072),
+        (0.612003, 25.85464),
+        (1, 30.7828),
+    ],
+)
+def test_ternary_angles_are_as_tabulated(threshold, expected, rng):
+    kernel = rng.normal(size=(4608, 200))
+    quantized = np.sign(kernel) * (np.abs(kernel) > threshold)
+    measured = quantization_angle_degrees(kernel, quantized)
+    assert np.mean(measured) == pytest.approx(expected, abs=0.1)
+
+
+def test_quantized_filters_without_a_direction_are_nan():
+    kernel = np.array([[1.0, 1.0, 0.0, np.nan], [1.0, 1.0, 0.0, 1.0]])
+    quantized = np.array([[1, 0, 1, 1], [1, 0, 1, 1]])
+    measured = quantization_angle_degrees(kernel, quantized)
+    assert np.isnan(measured).tolist() == [False, True, True, True]
+    assert quantization_angle_degrees([[-0.3]], [[-1]])[0] == 0.0
+
+
+@given(
+    angles=st.lists(st.floats(0, 180), min_size=1, max_size=30),
+    bandwidth=st.floats(0.1, 20),
+)
+def test_the_density_is_a_sum_of_gaussians(angles, bandwidth):
+    grid = np.array([[0.0, 30.0], [37.07, 180.0]])
+    density = angle_density(angles, grid, bandwidth)
+    for index in np.ndindex(2, 2):
+        expected = sum(
+            math.exp(-(((grid[index] - a) / bandwidth) ** 2) / 2) for a in angles
+        ) / (len(angles) * bandwidth * math.sqrt(2 * math.pi))
+        assert density[index] == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_density_and_peak_of_a_layer(rng):
+    angles = binarization_angle_degrees(rng.normal(size=(1152, 4000)))
+    grid = np.linspace(30, 44, 1401)
+    density = angle_density(angles, grid)
+    assert density.sum() * 0.01 == pytest.approx(1, abs=1e-3)
+    # The kernels widen a Gaussian of deviation 0.594 degrees.
+    widened = math.hypot(0.594, math.degrees(0.01))
+    assert density.max() == pytest.approx(
+        1 / (widened * math.sqrt(2 * math.pi)), rel=0.03
+    )
+    assert peak_angle_degrees(angles) == pytest.approx(37.05, abs=0.12)
+    assert grid[np.argmax(density)] == pytest.approx(
+        peak_angle_degrees(angles), abs=0.06
+    )
+
+
+def test_filters_without_an_angle_do_not_count_in_the_density():
+    grid = np.linspace(0, 90, 91)
+    np.testing.assert_array_equal(
+        angle_density([np.nan, 30.0, np.inf], grid), angle_density([30.0], grid)
+    )
+    assert peak_angle_degrees([np.nan, 30.0]) == 30.0
+    assert np.isnan(angle_density([np.nan], grid)).all()
+    assert math.isnan(peak_angle_degrees([[np.nan]]))
+    # More angles than fit one block, all the same.
+    np.testing.assert_allclose(
+        angle_density(np.full(1000, 30.0), grid), angle_density([30.0], grid)
+    )
+    for bandwidth in (0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="`bandwidth` must be a positive number"):
+            angle_density([30.0], grid, bandwidth)
+
+
+def test_the_deviation_falls_with_the_root_of_the_fan_in(rng):
+    fan_ins = [27, 128, 576, 2304]
+    deviations = [
+        np.std(binarization_angle_degrees(rng.normal(size=(d, 1500)))) for d in fan_ins
+    ]
+    assert deviation_slope(fan_ins, deviations) == pytest.approx(-0.5, abs=0.03)
+    slope, _ = np.polyfit(np.log(fan_ins), np.log(deviations), 1)
+    assert deviation_slope(fan_ins, deviations) == pytest.approx(slope)
+    # Layers without a deviation are left out.
+    extended = deviation_slope([*fan_ins, 9, 16], [*deviations, 0.0, np.nan])
+    assert extended == pytest.approx(slope)
+
+
+def test_a_slope_takes_two_fan_ins():
+    for fan_ins, deviations in (
+        ([27], [3.8]),
+        ([27, 27], [3.8, 3.9]),
+        ([27, 100], [3.8, 0.0]),
+        ([27, 100], [np.nan, 0.0]),
+    ):
+        assert math.isnan(deviation_slope(fan_ins, deviations))
+    with pytest.raises(ValueError, match=r"\(2,\) and \(1,\)"):
+        deviation_slope([27, 100], [3.8])
+    for fan_ins, deviations in (([0, 27], [1, 1]), ([3, 27], [-1, 1])):
+        with pytest.raises(ValueError, match="from 1 on"):
+            deviation_slope(fan_ins, deviations)
+
+
+def test_bad_arrays_are_refused():
+    kernel = np.ones((3, 2))
+    for function in (
+        lambda bad: cosine(bad, bad),
+        lambda bad: angle_degrees(kernel, bad),
+        binarization_angle_degrees,
+        lambda bad: quantization_angle_degrees(kernel, bad),
+        lambda bad: angle_density(bad, kernel),
+        lambda bad: peak_angle_degrees(bad),
+        lambda bad: deviation_slope(kernel, bad),
+    ):
+        for bad in (kernel + 1j, kernel > 0, kernel.astype("U"), kernel.astype("O")):
+            with pytest.raises(TypeError, match="must hold real numbers"):
+                function(bad)
+        with pytest.raises(ValueError, match=r"must not be empty.*\(0, 2\)"):
+            function(kernel[:0])
+    with pytest.raises(
+        ValueError, match=r"`kernel` and `quantized`.*\(3, 2\) and \(6,\)"
+    ):
+        quantization_angle_degrees(kernel, np.ones(6))
+    assert binarization_angle_degrees(np.array([[3], [-3]], np.int8)).tolist() == [0.0]

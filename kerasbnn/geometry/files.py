@@ -1,0 +1,54 @@
+"""Files that are written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_bytes(content: bytes, path: str | Path):
+    """Write a file under another name first, so that no half of it is ever there.
+
+    Args:
+        content: What to write.
+        path: Where to; a file that is there is replaced.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from kerasbnn.geometry.files import write_bytes
+        >>> write_bytes(b"1", "one.txt")
+        >>> Path("one.txt").read_text()
+        '1'
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # The temporary file is private to its owner; a new file would not be.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(text: str, path: str | Path | None) -> str:
+    """Write a text as UTF-8, whole or not at all, and return it.
+
+    Args:
+        text: What to write.
+        path: Where to, or None for nowhere.
+
+    Returns:
+        `text`, unchanged.
+
+    Example:
+        >>> from kerasbnn.geometry.files import write_text
+        >>> write_text("one", None)
+        'one'
+    """
+    if path is not None:
+        write_bytes(text.encode("utf-8"), path)
+    return text

@@ -1,0 +1,1 @@
+"""What shows a report: tables, pages and plots. Nothing here is loaded until asked."""
