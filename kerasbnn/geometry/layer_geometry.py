@@ -47,11 +47,14 @@ class Products:
         pooled: Correlation over all filters together, as in the paper's figure 3.
         slope: Slope of the regression of the continuous on the quantized products.
         intercept: Its intercept.
-        median: Median over the filters of each one's own correlation.
+        mean: Mean over the filters of each one's own correlation.
+        median: Their median.
         p5: Their 5th percentile.
         lowest: The lowest of them.
         constant_filters: Number of filters whose products do not vary.
-        predicted_median: Median of what the formula `1 / sqrt(1 + tan^2 / rho)` gives.
+        predicted_mean: Mean of what the formula `1 / sqrt(1 + tan^2 / rho)` gives for
+            each filter.
+        predicted_median: Median of these.
         quadratic_predicted: Median of what the quadratic form gives with a covariance
             from one half of the samples.
         quadratic_measured: Median measured on the other half, to compare with it.
@@ -72,10 +75,12 @@ class Products:
     pooled: float | None = None
     slope: float | None = None
     intercept: float | None = None
+    mean: float | None = None
     median: float | None = None
     p5: float | None = None
     lowest: float | None = None
     constant_filters: int = 0
+    predicted_mean: float | None = None
     predicted_median: float | None = None
     quadratic_predicted: float | None = None
     quadratic_measured: float | None = None
@@ -182,10 +187,12 @@ class Normalization:
 
 @dataclass(frozen=True)
 class Alternatives:
-    """Correlations that other ways to quantize these weights would have, by theory.
+    """Correlations that other ways to quantize these weights would have.
+
+    They are measured on the windows of the inputs that the audit keeps.
 
     Attributes:
-        ternary: Median over the filters with three levels, at the best threshold.
+        ternary: Mean over the filters with three levels, at the best threshold.
         rotated: The same for signs in a randomly rotated basis.
         whitened: The same for signs in the basis that whitens the inputs.
     """
@@ -276,9 +283,18 @@ class LayerGeometry:
     verdicts: tuple[Verdict, ...] = ()
     histograms: dict[str, Histogram] = field(default_factory=dict[str, Histogram])
 
+    @property
+    def score(self) -> float | None:
+        """How much of the dot products is lost: mean over the filters of `1 - r`.
+
+        The larger, the more accuracy binarizing this layer is expected to cost; None
+        where nothing was measured.
+        """
+        return None if self.products.mean is None else 1 - self.products.mean
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dicts; no NaN among them."""
-        return plain(self)
+        return {**plain(self), "score": self.score}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "LayerGeometry":

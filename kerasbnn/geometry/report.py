@@ -74,11 +74,11 @@ class GeometryReport:
             A dict with `"schema_version"` and one key per attribute; `"layers"` is a
             list of dicts with the attributes of `LayerGeometry`.
         """
-        result: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **plain(self)}
+        layers = [layer.to_dict() for layer in self.layers]
         if not histograms:
-            for layer in result["layers"]:
+            for layer in layers:
                 layer["histograms"] = {}
-        return result
+        return {"schema_version": SCHEMA_VERSION, **plain(self), "layers": layers}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GeometryReport":

@@ -25,8 +25,9 @@ class Thresholds:
     """Where one verdict ends and another begins.
 
     Attributes:
-        preserved: Median correlation from which the dot products of a layer count as
-            preserved. At 0.85, 18 % of the centred products have another sign.
+        preserved: Mean correlation of the filters from which the dot products of a
+            layer count as preserved. At 0.85, 18 % of them change their sign about
+            their mean.
         gain: What another way to quantize must add to the correlation to be worth it.
         anisotropy: `rho` below which the filters look along directions of less than
             the mean variance, so that whitening the inputs is considered.
@@ -88,7 +89,7 @@ def judge(
         >>> from kerasbnn.geometry.verdicts import judge
         >>> layer = LayerGeometry(
         ...     "conv", "conv", "kernel", "QuantConv2D", 1152, 128,
-        ...     products=Products(median=0.93, expected_flips=0.12),
+        ...     products=Products(mean=0.93, centred_flips=0.12),
         ... )
         >>> judge(layer)[0].kind
         'binarize'
@@ -104,7 +105,7 @@ def judge(
 
 def _quantization(layer: LayerGeometry, limits: Thresholds) -> Verdict:
     products, other = layer.products, layer.alternatives
-    r = products.median
+    r = products.mean
     if r is None:
         return Verdict(
             "not_measured",
@@ -112,8 +113,8 @@ def _quantization(layer: LayerGeometry, limits: Thresholds) -> Verdict:
             "Pass data for which the layer computes finite products that vary.",
         )
     seen = f"Dot products with quantized weights correlate at {r:.2f}"
-    if products.expected_flips is not None:
-        seen += f" (about {100 * products.expected_flips:.0f} % of signs change)"
+    if products.centred_flips is not None:
+        seen += f" ({100 * products.centred_flips:.0f} % of signs change)"
     if r >= limits.preserved:
         return _preserved(layer, f"{seen}, at least {limits.preserved:.2f}.")
 

@@ -3,6 +3,7 @@
 from kerasbnn.layers.conv import QuantConv1D, QuantConv2D, QuantConv3D
 from kerasbnn.layers.dense import QuantDense
 from kerasbnn.layers.depthwise import QuantDepthwiseConv1D, QuantDepthwiseConv2D
+from kerasbnn.layers.generalized_binarization import GeneralizedBinarization
 from kerasbnn.layers.separable import QuantSeparableConv1D, QuantSeparableConv2D
 from kerasbnn.layers.transpose import (
     QuantConv1DTranspose,
@@ -11,6 +12,7 @@ from kerasbnn.layers.transpose import (
 )
 
 __all__ = [
+    "GeneralizedBinarization",
     "QuantConv1D",
     "QuantConv1DTranspose",
     "QuantConv2D",

@@ -12,6 +12,7 @@ from kerasbnn.quantizers.dorefa import DoReFa
 from kerasbnn.quantizers.heaviside import SteHeaviside
 from kerasbnn.quantizers.information_retention import IRNetSign
 from kerasbnn.quantizers.no_op import NoOp
+from kerasbnn.quantizers.rotated_sign import RotatedSign
 from kerasbnn.quantizers.shifted_sign import RSign
 from kerasbnn.quantizers.sign import (
     ApproxSign,
@@ -20,6 +21,7 @@ from kerasbnn.quantizers.sign import (
     SwishSign,
 )
 from kerasbnn.quantizers.ternary import SteTern
+from kerasbnn.quantizers.whitened_sign import WhitenedSign
 
 __all__ = [
     "ApproxSign",
@@ -29,10 +31,12 @@ __all__ = [
     "NoOp",
     "Quantizer",
     "RSign",
+    "RotatedSign",
     "SteHeaviside",
     "SteSign",
     "SteTern",
     "SwishSign",
+    "WhitenedSign",
     "deserialize",
     "get",
     "serialize",
@@ -45,10 +49,12 @@ ALIASES: dict[str, type[Quantizer]] = {
     "magnitude_aware_sign": MagnitudeAwareSign,
     "no_op": NoOp,
     "r_sign": RSign,
+    "rotated_sign": RotatedSign,
     "ste_heaviside": SteHeaviside,
     "ste_sign": SteSign,
     "ste_tern": SteTern,
     "swish_sign": SwishSign,
+    "whitened_sign": WhitenedSign,
 }
 # Larq resolves class names too, and two classes by the names they had before.
 _CLASSES = {cls.__name__: cls for cls in ALIASES.values()} | {

@@ -25,7 +25,7 @@ SOUND = LayerGeometry(
     filters=128,
     positions=1000,
     angles=Angles(mean=37.0, expected=37.05, expected_sd=0.6),
-    products=Products(median=0.93, expected_flips=0.12),
+    products=Products(mean=0.93, centred_flips=0.12),
     inputs=Inputs(rho_median=3.0, participation_ratio=40.0),
     weights=Weights(
         clip_value=1.0,
@@ -40,7 +40,7 @@ SOUND = LayerGeometry(
 
 
 def changed(layer=SOUND, **parts):
-    """Change single figures: `changed(products={"median": 0.5})`."""
+    """Change single figures: `changed(products={"mean": 0.5})`."""
     values = {
         name: dataclasses.replace(getattr(layer, name), **value)
         if isinstance(value, dict)
@@ -55,13 +55,13 @@ def kinds(layer, **thresholds):
 
 
 LOW = changed(
-    products={"median": 0.6},
+    products={"mean": 0.6},
     alternatives={"ternary": 0.7, "rotated": 0.62, "whitened": 0.62},
 )
 
 # The verdict, a layer that must have it, and ones that must not.
 CASES = [
-    ("binarize", SOUND, [LOW, changed(products={"median": 0.8499})]),
+    ("binarize", SOUND, [LOW, changed(products={"mean": 0.8499})]),
     (
         "ternarize",
         changed(LOW, alternatives={"ternary": 0.86}),
@@ -94,7 +94,7 @@ CASES = [
     (
         "keep_quantized",
         changed(bits=4, weights={"levels": None}),
-        [SOUND, changed(bits=4, products={"median": 0.5})],
+        [SOUND, changed(bits=4, products={"mean": 0.5})],
     ),
     (
         "not_measured",

@@ -14,11 +14,13 @@ from kerasbnn.quantizers import (
     IRNetSign,
     MagnitudeAwareSign,
     NoOp,
+    RotatedSign,
     RSign,
     SteHeaviside,
     SteSign,
     SteTern,
     SwishSign,
+    WhitenedSign,
 )
 from tests.helpers.gradients import array, tensor
 
@@ -28,10 +30,12 @@ NAMES = {
     "irnet_sign": IRNetSign,
     "magnitude_aware_sign": MagnitudeAwareSign,
     "r_sign": RSign,
+    "rotated_sign": RotatedSign,
     "ste_heaviside": SteHeaviside,
     "ste_sign": SteSign,
     "ste_tern": SteTern,
     "swish_sign": SwishSign,
+    "whitened_sign": WhitenedSign,
 }
 INSTANCES = [
     (ApproxSign, {}),

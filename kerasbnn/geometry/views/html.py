@@ -33,6 +33,7 @@ _COLUMNS = (
     "Filters",
     "Angle, degrees<br><small>expected</small>",
     "Pooled r",
+    "Mean r",
     "Median r",
     "Predicted r",
     "Permuted r",
@@ -49,8 +50,10 @@ _MEANINGS = {
     "with continuous weights, over all filters together. At 1 the quantized layer "
     "computes what the continuous one does, up to a scale that does not matter before "
     "a batch normalization.",
-    "Median r": "The same for each filter by itself, and of these the median. It does "
-    "not see differences between filters, which the pooled one mixes in.",
+    "Mean r": "The same for each filter by itself, and of these the mean, by which the "
+    "verdict goes. It does not see differences between filters, which the pooled one "
+    "mixes in.",
+    "Median r": "Of these the median, to compare with the predicted one.",
     "Predicted r": "What the angle and the variance along the weights let expect: "
     "1 / sqrt(1 + tan²(angle) / rho). rho is the variance of the inputs along the "
     "weights, relative to that in a mean direction.",
@@ -197,6 +200,7 @@ def _row(index: int, layer: LayerGeometry) -> str:
         f"{layer.filters:,}",
         f"{measured}<br><small>{expected}</small>",
         decimal(products.pooled),
+        decimal(products.mean),
         decimal(products.median),
         decimal(products.predicted_median),
         decimal(products.permuted),

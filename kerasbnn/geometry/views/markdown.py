@@ -26,6 +26,7 @@ _COLUMNS = (
     ("Angle, degrees", "--:"),
     ("Expected", "--:"),
     ("Pooled r", "--:"),
+    ("Mean r", "--:"),
     ("Median r", "--:"),
     ("Predicted r", "--:"),
     ("Permuted r", "--:"),
@@ -37,10 +38,10 @@ _COLUMNS = (
 _LEGEND = (
     "The angle is that between continuous and quantized weights, mean ± standard "
     "deviation over the filters, and what is expected of Gaussian weights. r is the "
-    "correlation of the dot products with both: over all filters pooled, of the median "
-    "filter, as the formula predicts it, and with permuted inputs. Sign flips are "
-    "products whose sign differs, each filter's mean taken off. d_eff is the effective "
-    "dimension of the inputs."
+    "correlation of the dot products with both: over all filters pooled, mean and "
+    "median of the filters, as the formula predicts the median, and with permuted "
+    "inputs. Sign flips are products whose sign differs, each filter's mean taken off. "
+    "d_eff is the effective dimension of the inputs."
 )
 
 
@@ -98,6 +99,7 @@ def _row(layer: LayerGeometry) -> tuple[str, ...]:
         str(layer.filters),
         *angle(layer),
         decimal(products.pooled),
+        decimal(products.mean),
         decimal(products.median),
         decimal(products.predicted_median),
         decimal(products.permuted),

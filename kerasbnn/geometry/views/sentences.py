@@ -71,7 +71,11 @@ def _products(layer: LayerGeometry) -> list[str]:
         found.append(f"Over all filters they correlate with {decimal(p.pooled)}.")
     if p.median is not None:
         text = f"The median filter has {decimal(p.median)}"
-        rest = [("the lowest", p.lowest), ("the 5th percentile", p.p5)]
+        rest = [
+            ("the mean of all", p.mean),
+            ("the lowest", p.lowest),
+            ("the 5th percentile", p.p5),
+        ]
         known = [f"{name} {decimal(r)}" for name, r in rest if r is not None]
         found.append(", ".join([text, *known]) + ".")
     if p.predicted_median is not None:
@@ -206,7 +210,7 @@ def _alternatives(layer: LayerGeometry) -> list[str]:
     known = [f"{way} {decimal(r)}" for way, r in ways if decimal(r) != ABSENT]
     if not known:
         return []
-    return [f"By theory the median filter would have: {'; '.join(known)}."]
+    return [f"In other bases the filters would have on average: {'; '.join(known)}."]
 
 
 def _count(number: int, thing: str) -> str:

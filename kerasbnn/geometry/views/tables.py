@@ -31,7 +31,7 @@ _STYLES = {"good": "green", "change": "yellow", "stop": "red", "none": "dim"}
 _LEGEND = (
     "Angle: between continuous and quantized weights, mean {pm} sd over the filters "
     "(in brackets: of Gaussian weights). r: correlation of the dot products with both, "
-    "over all filters pooled, of the median filter, as the formula predicts it, and "
+    "over all filters pooled, the mean of the filters, as the formula predicts it, and "
     "with permuted inputs. Flips: products whose sign differs, each filter's mean "
     "taken off. d_eff: effective dimension of the inputs.{arrow}"
 )
@@ -113,7 +113,7 @@ class _Page:
             "Fil-\nters",
             f"Angle{self.break_}(expected)",
             "r\npooled",
-            "r\nmedian",
+            "r\nmean",
             "r pre-\ndicted",
             "r per-\nmuted",
             "Flips\nin %",
@@ -136,8 +136,8 @@ class _Page:
         products = layer.products
         correlations = (
             products.pooled,
-            products.median,
-            products.predicted_median,
+            products.mean,
+            products.predicted_mean,
             products.permuted,
         )
         kind = layer.verdicts[0].kind if layer.verdicts else ""

@@ -26,7 +26,7 @@ def cells(text):
 def test_the_table_has_a_row_of_figures_for_each_layer(report):
     header, ruler, *rows = cells(report.to_markdown())
     assert len(rows) == len(report.layers)
-    assert {len(row) for row in (header, ruler, *rows)} == {14}
+    assert {len(row) for row in (header, ruler, *rows)} == {15}
     assert all(re.fullmatch(":--|--:", mark) for mark in ruler)
     row = dict(zip(header, rows[1], strict=True))
     layer = report["conv_2"]
@@ -34,6 +34,7 @@ def test_the_table_has_a_row_of_figures_for_each_layer(report):
     assert row["Fan-in"] == str(layer.fan_in)
     assert row["Angle, degrees"] == f"{layer.angles.mean:.1f}±{layer.angles.sd:.1f}"
     assert row["Pooled r"] == f"{layer.products.pooled:.3f}"
+    assert row["Mean r"] == f"{layer.products.mean:.3f}"
     assert row["Median r"] == f"{layer.products.median:.3f}"
     assert row["Predicted r"] == f"{layer.products.predicted_median:.3f}"
     assert row["Permuted r"] == f"{layer.products.permuted:.3f}"
