@@ -15,7 +15,7 @@ def refit_batchnorm(
     batch_size: int = 256,
     steps: int | None = None,
     sequential: bool = False,
-    verbose="auto",
+    verbose: str | int = "auto",
 ) -> list[str]:
     """Recompute the moving mean and variance of every BatchNormalization from data.
 

@@ -231,7 +231,7 @@ class _Trial:
         with assigned(before), self.scope():
             try:
                 inputs = _Inputs(data, progress)
-                refit_batchnorm(model, inputs, verbose=0)  # pyright: ignore[reportArgumentType]
+                refit_batchnorm(model, inputs, verbose=0)
             except ValueError as error:
                 # What is wrong with the data shows without a swap already.
                 if not self.paths:

@@ -1,0 +1,5 @@
+"""From trained float networks to binary ones."""
+
+from kerasbnn.binarizing.conversion import binarize
+
+__all__ = ["binarize"]
