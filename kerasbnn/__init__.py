@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         quantizers,
         recipes,
     )
+    from kerasbnn.auditing import audit
+    from kerasbnn.binarizing import binarize
     from kerasbnn.layers import (
         QuantConv1D,
         QuantConv1DTranspose,
@@ -54,6 +56,8 @@ __all__ = [
     "QuantSeparableConv2D",
     "__version__",
     "applications",
+    "audit",
+    "binarize",
     "callbacks",
     "constraints",
     "geometry",
@@ -65,7 +69,13 @@ __all__ = [
     "recipes",
 ]
 
-_MODULES = [name for name in __all__ if name.islower() and name != "__version__"]
+# What is neither a module nor a layer, and the module that it comes from.
+_FUNCTIONS = {"audit": "auditing", "binarize": "binarizing"}
+_MODULES = [
+    name
+    for name in __all__
+    if name.islower() and name not in ("__version__", *_FUNCTIONS)
+]
 _REGISTERING = ("layers", "metrics", "optimizers", "recipes")
 _BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -76,7 +86,8 @@ def __getattr__(name):
     try:
         if name in _MODULES:
             return importlib.import_module(f"kerasbnn.{name}")
-        return getattr(importlib.import_module("kerasbnn.layers"), name)
+        home = _FUNCTIONS.get(name, "layers")
+        return getattr(importlib.import_module(f"kerasbnn.{home}"), name)
     except ModuleNotFoundError as error:
         if error.name not in ("keras", *_BACKENDS):
             raise

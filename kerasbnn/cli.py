@@ -5,24 +5,20 @@ arguments do without; a command imports them when it runs.
 """
 
 import argparse
-import contextlib
 import importlib
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kerasbnn._errors import CommandError
+from kerasbnn._saved_models import check_model_file, load_model, start_keras
 from kerasbnn._version import __version__
 
 USAGE_ERROR = 2
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -89,53 +85,6 @@ def _parser(argv):
     return parser
 
 
-def start_keras():
-    """Import Keras and its backend, without the lines that TensorFlow writes.
-
-    Those who set `TF_CPP_MIN_LOG_LEVEL` see them all.
-
-    Raises:
-        CommandError: Keras or its backend is not installed.
-    """
-    show_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with contextlib.nullcontext() if show_all else _held_back_errors():
-            importlib.import_module("keras")
-    except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow", "jax", "torch"):
-            raise
-        raise CommandError(
-            f"needs Keras and a backend for it, but {error.name!r} is not installed. "
-            'Run: pip install "kerasbnn[tensorflow]" (or [jax], or [torch], with the '
-            "environment variable KERAS_BACKEND set to match)."
-        ) from error
-
-
-@contextlib.contextmanager
-def _held_back_errors() -> Iterator[None]:
-    """Hold back what is written to the standard error; show it after an exception.
-
-    TensorFlow's libraries write some lines before they read their log level, and past
-    `sys.stderr`.
-    """
-    sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held_back.seek(0)
-            with open(screen, "wb", closefd=False) as stream:
-                shutil.copyfileobj(held_back, stream)
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(screen, 2)
-            os.close(screen)
-
-
 def _add_summary_arguments(parser):
     parser.add_argument("model", type=Path, help="a model that Keras has saved")
     parser.add_argument(
@@ -162,12 +111,12 @@ def _shape(text):
 
 
 def _summary(arguments):
-    _check_model_file(arguments.model)
+    check_model_file(arguments.model)
     start_keras()
     from kerasbnn.models.profiling import profile
     from kerasbnn.models.summarizing import print_table
 
-    model = _load(arguments.model)
+    model = load_model(arguments.model, "models.summary")
     try:
         result = profile(model, arguments.input_shape)
     except ValueError as error:
@@ -188,70 +137,26 @@ def _in_words_of_the_command(error):
     )
 
 
-def _check_model_file(path):
-    """Raise a `CommandError` where Keras cannot have saved this."""
-    if not path.exists():
-        raise CommandError(f"there is no file '{path}'.")
-    if path.is_dir():
-        is_model = (path / "config.json").is_file()
-    elif path.suffix in (".h5", ".hdf5"):
-        with path.open("rb") as file:
-            is_model = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    else:
-        is_model = path.suffix == ".keras" and zipfile.is_zipfile(path)
-    if not is_model:
-        raise CommandError(
-            f"'{path}' is not a model that Keras has saved. Expected what "
-            "model.save('model.keras') writes."
-        )
+def _command_of(module: str, description: str) -> Command:
+    """Make a command of a module with `add_arguments` and `run`, loaded when needed."""
 
+    def add_arguments(parser):
+        importlib.import_module(module).add_arguments(parser)
 
-def _load(path):
-    import keras
+    def run(arguments):
+        return importlib.import_module(module).run(arguments)
 
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:
-        # Whatever it is, from a damaged file to a class of the user's: no model.
-        raise CommandError(f"cannot load '{path}': {_reason(error)}") from error
-
-
-def _reason(error):
-    text = " ".join(str(error).split())
-    unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", text)
-    # The wording of files in the older format.
-    unknown = unknown or re.search(r"Unknown [a-z ]+: '?(\w+)", text)
-    if unknown:
-        return (
-            f"it uses '{unknown[1]}', which is not known here. Load it in Python with "
-            "keras.models.load_model(..., custom_objects=...) and call "
-            "kerasbnn.models.summary(model)."
-        )
-    if "safe_mode" in text:
-        return (
-            "it holds Python code in a Lambda layer, which is not run for safety. "
-            "Where you trust it, load it in Python with keras.models.load_model(..., "
-            "safe_mode=False) and call kerasbnn.models.summary(model)."
-        )
-    # The first sentence says what is wrong; Keras may go on for a page.
-    first = re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
-    return first or type(error).__name__
-
-
-def _run_demo(arguments):
-    start_keras()
-    return _demo().run(arguments)
-
-
-def _demo():
-    return importlib.import_module("kerasbnn.demo")
+    return Command(description, add_arguments, run)
 
 
 COMMANDS = {
-    "demo": Command(
-        "train a small binary network on images of digits and save it",
-        lambda parser: _demo().add_arguments(parser),
-        _run_demo,
+    "audit": _command_of(
+        "kerasbnn.audit_command",
+        "measure whether binary weights preserve what a saved model computes",
+    ),
+    "demo": _command_of(
+        "kerasbnn.demo",
+        "train a small binary network on images of digits, save and audit it",
     ),
     "summary": Command(
         "show the bits, bytes and multiply-accumulates of a saved model",

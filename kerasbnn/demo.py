@@ -28,8 +28,8 @@ def add_arguments(parser):
         type=Path,
         default=Path("kerasbnn-demo"),
         metavar="FOLDER",
-        help="where to write the model, the history and the learning curve "
-        "(default: %(default)s)",
+        help="where to write the model, its history, the learning curve and the "
+        "geometry of its layers (default: %(default)s)",
     )
     parser.add_argument(
         "--epochs",
@@ -53,6 +53,7 @@ def run(arguments):
     """
     from kerasbnn import datasets
     from kerasbnn._errors import CommandError
+    from kerasbnn._saved_models import start_keras
 
     if arguments.epochs is not None and arguments.epochs < 1:
         raise CommandError(
@@ -73,6 +74,7 @@ def run(arguments):
             f'{error.name!r} is not installed. Run: pip install "kerasbnn[demo]".'
         ) from error
 
+    start_keras()
     print(
         f"{len(images.x_train)} training and {len(images.x_test)} test images of "
         f"{images.x_train.shape[1:]}, {images.num_classes} classes: {images.source}."
@@ -177,7 +179,7 @@ def _shifted_batches(images, seed):
 
 
 def _report(model, images, history, out):
-    from kerasbnn import models
+    from kerasbnn import audit, models
 
     _, accuracy = model.evaluate(
         images.x_test, images.y_test, batch_size=512, verbose=0
@@ -185,10 +187,15 @@ def _report(model, images, history, out):
     print()
     models.summary(model)
     print(f"Test accuracy: {accuracy:.2%} of {len(images.x_test)} images.")
-    files = [out / "model.keras", out / "history.json", out / "learning_curve.png"]
+    print("\nDoes binarization preserve what the layers compute? The audit:")
+    geometry = audit(model, images.x_test)
+    geometry.show()
+    names = ("model.keras", "history.json", "learning_curve.png", "geometry.html")
+    files = [out / name for name in names]
     model.save(files[0])
     files[1].write_text(json.dumps(history, indent=2) + "\n")
     _plot(history, files[2])
+    geometry.to_html(files[3])
     print("Written: " + ", ".join(str(file) for file in files))
 
 

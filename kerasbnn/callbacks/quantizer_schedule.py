@@ -1,4 +1,4 @@
-"""Callbacks for training with quantizers."""
+"""A schedule for the parameters of quantizers."""
 
 import math
 import numbers

@@ -11,7 +11,6 @@ them little; ratios are the median of the ratios of the rounds.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
+from machine import cpu_name, use_threads
 
 WORKER = Path(__file__).with_name("larq_worker.py")
 NETWORKS = {"mlp": ("binarynet_mnist_mlp", 100), "cifar10": ("binarynet_cifar10", 50)}
@@ -172,10 +172,7 @@ def main():
     parser.add_argument("--jit", action="store_true", help="compile with XLA too")
     arguments = parser.parse_args()
 
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
+    use_threads(arguments.threads)
     print(f"CPU: {cpu_name()}; threads: {arguments.threads}")
     for network in arguments.networks:
         for jit_compile in ("auto", True) if arguments.jit else ("auto",):
@@ -187,22 +184,6 @@ def main():
                 arguments.larq_python,
                 jit_compile,
             )
-
-
-def cpu_name():
-    """Return the processor's name as the system gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        fields = dict(
-            [part.strip() for part in line.split(":", 1)]
-            for line in cpuinfo.read_text().splitlines()
-            if ":" in line
-        )
-        return (
-            f"{fields.get('model name')} (family {fields.get('cpu family')}, "
-            f"model {fields.get('model')})"
-        )
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
