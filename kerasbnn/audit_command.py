@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser):
         "by default they are taken as they are",
     )
     parser.add_argument(
-        "--layers", nargs="+", metavar="PATH", help="layers to audit (default: all)"
+        "--layers",
+        nargs="+",
+        metavar="PATH",
+        help="layers to audit (default: all); after the model",
     )
     parser.add_argument(
         "--max-samples",
@@ -73,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         path = getattr(arguments, name)
         if path is not None and not path.parent.is_dir():
             raise CommandError(f"--{name}: there is no folder '{path.parent}'.")
+        if path is not None and path.is_dir():
+            raise CommandError(f"--{name}: '{path}' is a folder. Name a file in it.")
     data = None
     if arguments.data is not None:
         data = read_inputs(arguments.data, arguments.key, arguments.range)
@@ -148,9 +153,11 @@ def read_inputs(path: Path, key: str | None = None, limits=None):
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, np.ndarray):
                 loaded = loaded[_chosen(path, list(loaded), key)]
+            elif key is not None:
+                raise CommandError(f"--key is for an .npz, but '{path}' is an .npy.")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise CommandError(
-            f"'{path}' is not usable: {error}. Expected an .npy or .npz of numbers, as "
+            f"'{path}' is not usable. Expected an .npy or .npz of numbers, as "
             "numpy.save and numpy.savez write them."
         ) from error
     if loaded.ndim < 2 or not len(loaded) or loaded.dtype.kind not in "uifb":
@@ -177,8 +184,10 @@ def _chosen(path, names, key):
             return name
     if len(names) == 1:
         return names[0]
+    if not names:
+        raise CommandError(f"'{path}' holds no arrays.")
     raise CommandError(
-        f"'{path}' has the arrays {', '.join(names) or 'none'}. Name one with --key."
+        f"'{path}' has the arrays {', '.join(names)}. Name one with --key."
     )
 
 

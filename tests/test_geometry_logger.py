@@ -45,7 +45,7 @@ class Weights(keras.callbacks.Callback):
 def test_the_figures_are_those_of_the_weights(data):
     model, (x, y) = make_model(), data
     start = array(model.layers[0].kernel)
-    logger, weights = GeometryLogger(x), Weights()
+    logger, weights = GeometryLogger(x, every=1), Weights()
     history = model.fit(x, y, epochs=4, verbose=0, callbacks=[logger, weights]).history
     assert {f"{layer}/{f}" for layer in ("first", "second") for f in FIGURES} == {
         name for name in history if "/" in name
@@ -78,7 +78,10 @@ def test_the_figures_are_those_of_the_weights(data):
 def test_other_callbacks_see_the_figures(data, tmp_path):
     model, (x, y) = make_model(), data
     path = tmp_path / "log.csv"
-    callbacks = [GeometryLogger(x, layers="second"), keras.callbacks.CSVLogger(path)]
+    callbacks = [
+        GeometryLogger(x, layers="second", every=1),
+        keras.callbacks.CSVLogger(path),
+    ]
     history = model.fit(x, y, epochs=2, verbose=0, callbacks=callbacks).history
     assert not any(name.startswith("first/") for name in history)
     with path.open() as file:
@@ -94,6 +97,27 @@ def test_without_data_there_is_no_correlation(data):
     assert "first/correlation" not in history
     angles = history["first/angle"]
     assert angles[0] == angles[1] != angles[2]
+
+
+def test_by_default_it_takes_little_of_the_time(data, monkeypatch):
+    model, (x, y) = make_model(), data
+    logger = GeometryLogger(x)
+    clock = iter(range(1000))
+    # Every reading of the clock is a second later: measuring takes as long as an epoch.
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    angles = model.fit(x, y, epochs=30, verbose=0, callbacks=[logger]).history[
+        "first/angle"
+    ]
+    assert len(angles) == 30
+    assert 1 < len(set(angles)) <= 3
+
+
+def test_a_kernel_in_another_basis_has_no_flip_ratio(data):
+    model = make_model(kernel_quantizer="rotated_sign", kernel_constraint=None)
+    x, y = data
+    history = model.fit(x, y, verbose=0, callbacks=[GeometryLogger(x)]).history
+    assert "first/flip_ratio" not in history
+    assert "second/flip_ratio" in history
 
 
 def test_a_kernel_without_clip_value_has_no_saturation(data):

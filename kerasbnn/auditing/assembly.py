@@ -2,35 +2,25 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from keras import ops
 
 from kerasbnn.auditing.alternatives import other_quantizers
 from kerasbnn.auditing.kernels import AuditedKernel
 from kerasbnn.auditing.measurement import KernelMeasurement
+from kerasbnn.auditing.products import histograms_of, predictions, products_of
 from kerasbnn.auditing.provenance import FollowingNormalization
+from kerasbnn.auditing.summaries import finite, median_of
 from kerasbnn.geometry.angles import angle_degrees
-from kerasbnn.geometry.dot_products import (
-    batchnorm_thresholds,
-    pooled_correlation,
-    sign_flips,
-)
-from kerasbnn.geometry.histograms import product_histogram
 from kerasbnn.geometry.layer_geometry import (
     Angles,
-    Histogram,
     Inputs,
     LayerGeometry,
     Normalization,
     Products,
+    Verdict,
     Weights,
     plain,
-)
-from kerasbnn.geometry.predictions import (
-    predicted_correlations,
-    quadratic_correlations_from_samples,
 )
 from kerasbnn.geometry.spectrum import covariance_spectrum
 from kerasbnn.geometry.theory import (
@@ -46,8 +36,8 @@ from kerasbnn.models.batches import to_numpy
 # Eigenvalues to report; the rest of the spectrum is noise of few windows.
 LARGEST_EIGENVALUES = 64
 
-# Windows with which a covariance predicts something.
-FEWEST_PATCHES = 16
+# Values per channel with which statistics can be compared.
+FEWEST_VALUES = 32
 
 
 def assemble(
@@ -78,10 +68,11 @@ def assemble(
     Returns:
         The geometry, with verdicts.
     """
-    weights = _weights(kernel, start)
+    # In another basis, one code that flips changes all quantized weights.
+    weights = _weights(kernel, start if kernel.is_elementwise else None)
     problems = _problems(kernel, measurement, weights, has_data)
     angles = _angles(measurement, kernel, weights)
-    predicted, rho = _predicted(measurement, angles)
+    predicted, rho = predictions(measurement, angles)
     layer = LayerGeometry(
         name=kernel.name,
         layer=kernel.path,
@@ -96,12 +87,14 @@ def assemble(
         is_quantized=kernel.is_quantized,
         bits=kernel.bits,
         angles=_summarized(angles, measurement, kernel, weights),
-        products=_products(measurement, normalization, kernel, angles, predicted),
+        products=products_of(
+            measurement, normalization, kernel, calls, angles, predicted
+        ),
         inputs=_inputs(kernel, measurement, rho, is_first),
         weights=weights,
         normalization=_normalization(normalization, paths),
         alternatives=other_quantizers(measurement),
-        histograms=_histograms(measurement),
+        histograms=histograms_of(measurement),
     )
     constant = layer.products.constant_filters
     if constant and layer.positions > 1:
@@ -110,6 +103,12 @@ def assemble(
             "the inputs, so they have no correlation."
         )
     layer = replace(layer, problems=tuple(problems))
+    if not kernel.has_latent:
+        remedy = "Nothing to do: there is nothing to compare the weights with."
+        layer = replace(layer, angles=Angles(), products=Products(), histograms={})
+        return replace(
+            layer, verdicts=(Verdict("keep_quantized", problems[-1], remedy),)
+        )
     return replace(layer, verdicts=judge(layer, thresholds))
 
 
@@ -146,7 +145,12 @@ def _summarized(angles, measurement, kernel, weights):
     known = angles[np.isfinite(angles)]
     if not known.size:
         return Angles(per_filter=tuple(plain(angles)))
-    expected, expected_sd = _expected_angle(measurement.fan_in, kernel, weights)
+    magnitudes = np.abs(measurement.quantized)
+    is_sign = bool(np.all(np.ptp(magnitudes, axis=1) <= 1e-6 * magnitudes.max()))
+    is_sign &= bool(np.all(magnitudes > 0))
+    expected, expected_sd = _expected_angle(
+        measurement.fan_in, kernel, weights, is_sign
+    )
     return Angles(
         mean=float(known.mean()),
         sd=float(known.std()),
@@ -159,9 +163,9 @@ def _summarized(angles, measurement, kernel, weights):
     )
 
 
-def _expected_angle(fan_in, kernel, weights):
+def _expected_angle(fan_in, kernel, weights, is_sign):
     """Return mean and deviation of the angle of Gaussian weights, where known."""
-    if kernel.bits == 1:
+    if kernel.bits == 1 and is_sign:
         return (
             expected_angle_degrees(fan_in),
             angle_standard_deviation_degrees(fan_in),
@@ -179,128 +183,10 @@ def _expected_angle(fan_in, kernel, weights):
         return None, None
 
 
-def _predicted(measurement, angles):
-    """Return for each filter the predicted correlation, and rho."""
-    unknown = np.full(measurement.filters, np.nan)
-    moments = measurement.element_moments
-    pairs = measurement.pairs
-    if moments is None or not measurement.inputs_are_finite or not pairs.count:
-        return unknown, unknown
-    element = np.repeat(
-        moments[1].mean(axis=1), measurement.filters // measurement.groups
-    )
-    norm = np.square(measurement.continuous).sum(axis=1).ravel()
-    variance = pairs.variances[1]
-    predicted = predicted_correlations(angles, variance, norm, element)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rho = variance / norm / element
-    return predicted, np.where(np.isfinite(rho), rho, np.nan)
-
-
-def _products(measurement, normalization, kernel, angles, predicted):
-    pairs = measurement.pairs
-    if not pairs.count or not measurement.inputs_are_finite:
-        return Products()
-    pooled = pairs.pooled()
-    each = pairs.filter_correlations()
-    known = each[np.isfinite(each)]
-    median = float(np.median(known)) if known.size else math.nan
-    sample = measurement.sample.rows
-    quantized, continuous = sample["quantized"], sample["continuous"]
-    quadratic = _quadratic(measurement)
-    permuted = measurement.permuted.pooled()
-    by_filter = measurement.permuted.filter_correlations()
-    by_filter = by_filter[np.isfinite(by_filter)]
-    error = by_filter.std() / math.sqrt(by_filter.size) if by_filter.size > 1 else None
-    directions = angles[np.isfinite(angles)]
-    values = Products(
-        pooled=pooled.correlation,
-        slope=pooled.slope,
-        intercept=pooled.intercept,
-        mean=float(known.mean()) if known.size else None,
-        median=median,
-        p5=float(np.percentile(known, 5)) if known.size else None,
-        lowest=float(known.min()) if known.size else None,
-        constant_filters=int(each.size - known.size),
-        predicted_mean=_mean(predicted),
-        predicted_median=_median(predicted),
-        quadratic_predicted=quadratic[0],
-        quadratic_measured=quadratic[1],
-        permuted=permuted.correlation,
-        permuted_error=error,
-        permuted_expected=(
-            math.cos(math.radians(directions.mean())) if directions.size else None
-        ),
-        activations=_activations(sample),
-        raw_flips=pairs.sign_flips,
-        centred_flips=sign_flips(quantized, continuous, *pairs.means),
-        batchnorm_flips=_batchnorm_flips(normalization, kernel, quantized, continuous),
-        expected_flips=math.acos(median) / math.pi if known.size else None,
-        per_filter=tuple(each.tolist()),
-        predicted_per_filter=tuple(predicted.tolist()),
-    )
-    return Products(**{k: _finite(v) for k, v in vars(values).items()})
-
-
-def _activations(sample):
-    before, after = sample["before_quantizer"], sample["quantized"]
-    known = np.isfinite(before).all(axis=1)
-    if not known.any():
-        return None
-    return pooled_correlation(after[known], before[known]).correlation
-
-
-def _quadratic(measurement):
-    """Predict from the windows of one half of the samples, measure on the other."""
-    sample = measurement.sample.rows
-    patches = sample["patches"][sample["sample"] % 2 == 0]
-    measured = measurement.halves[1].filter_correlations()
-    if len(patches) < FEWEST_PATCHES or not np.isfinite(measured).any():
-        return None, None
-    predicted = np.concatenate(
-        [
-            quadratic_correlations_from_samples(
-                measurement.continuous[group],
-                measurement.quantized[group],
-                patches[:, group],
-            )
-            for group in range(measurement.groups)
-        ]
-    )
-    both = np.isfinite(predicted) & np.isfinite(measured)
-    if not both.any():
-        return None, None
-    return float(np.median(predicted[both])), float(np.median(measured[both]))
-
-
-def _batchnorm_flips(normalization, kernel, quantized, continuous):
-    if normalization is None or not normalization.pairs.count:
-        return None
-    layer, pairs = normalization.layer, normalization.pairs
-    if pairs.means.shape[1] != quantized.shape[1]:
-        return None
-    gamma, beta = (
-        None if v is None else to_numpy(ops.cast(v, "float32"))
-        for v in (layer.gamma, layer.beta)
-    )
-    bias = 0.0
-    if kernel.layer.bias is not None:
-        bias = to_numpy(ops.cast(kernel.layer.bias, "float32"))
-    # The first of a pair is what the layer itself computes with.
-    (own, direction), (other, _) = (
-        batchnorm_thresholds(mean, variance, gamma, beta, layer.epsilon)
-        for mean, variance in zip(pairs.means, pairs.variances, strict=True)
-    )
-    thresholds = [(own - bias) * direction, (other - bias) * direction]
-    if not kernel.is_quantized:
-        thresholds.reverse()
-    return sign_flips(quantized * direction, continuous * direction, *thresholds)
-
-
 def _normalization(normalization, paths):
-    if normalization is None or normalization.pairs.count < 2:
+    if normalization is None or normalization.seen.count < FEWEST_VALUES:
         return None
-    layer, pairs = normalization.layer, normalization.pairs
+    layer, pairs = normalization.layer, normalization.seen
     mean, variance = pairs.means[0], pairs.variances[0]
     own_mean, own_variance = (
         to_numpy(v.value).astype("float64")
@@ -310,8 +196,8 @@ def _normalization(normalization, paths):
     ratio = (own_variance + layer.epsilon) / (variance + layer.epsilon)
     return Normalization(
         name=paths.get(id(layer), layer.name),
-        shift=_finite(float(np.median(np.abs(own_mean - mean) / spread))),
-        variance_ratio=_finite(float(np.median(ratio))),
+        shift=finite(float(np.median(np.abs(own_mean - mean) / spread))),
+        variance_ratio=finite(float(np.median(ratio))),
     )
 
 
@@ -334,9 +220,9 @@ def _inputs(kernel, measurement, rho, is_first):
         mean=float(np.mean(mean)),
         sd=math.sqrt(max(total, 0.0)),
         patches=len(flat),
-        participation_ratio=_finite(spectrum.corrected_participation_ratio),
+        participation_ratio=finite(spectrum.corrected_participation_ratio),
         spectrum=tuple(plain(spectrum.fractions[:LARGEST_EIGENVALUES])),
-        rho_median=_median(rho),
+        rho_median=median_of(rho),
         rho_per_filter=tuple(plain(rho)),
         is_first=is_first,
     )
@@ -352,53 +238,20 @@ def _weights(kernel, start):
     )
     levels = statistics.levels
     return Weights(
-        mean=_finite(statistics.mean),
-        sd=_finite(statistics.sd),
-        kurtosis=_finite(statistics.kurtosis),
+        mean=finite(statistics.mean),
+        sd=finite(statistics.sd),
+        kurtosis=finite(statistics.kurtosis),
         clip_value=kernel.clip_value,
-        zeros=_finite(statistics.zero_fraction),
-        saturated=_finite(statistics.saturated_fraction),
-        starved=_finite(statistics.starved_fraction),
+        zeros=finite(statistics.zero_fraction),
+        saturated=finite(statistics.saturated_fraction),
+        starved=finite(statistics.starved_fraction),
         dead_filters=len(statistics.dead_filters),
         dead_channels=len(statistics.dead_channels),
-        sign_entropy=_finite(statistics.mean_sign_entropy),
+        sign_entropy=finite(statistics.mean_sign_entropy),
         levels=None if levels is None else {f"{v:g}": n for v, n in levels.items()},
-        ternary_threshold=_finite(statistics.ternary_threshold_over_sd),
-        flips_since_start=_finite(statistics.flips_since_start),
+        ternary_threshold=finite(statistics.ternary_threshold_over_sd),
+        flips_since_start=finite(statistics.flips_since_start),
         histogram=tuple(statistics.histogram.tolist()),
         edges=tuple(statistics.histogram_edges.tolist()),
         non_finite=statistics.non_finite,
     )
-
-
-def _histograms(measurement) -> dict[str, Histogram]:
-    sample, control = measurement.sample.rows, measurement.control.rows
-    pairs = {
-        "products": (sample.get("quantized"), sample.get("continuous")),
-        "permuted": (control.get("quantized"), control.get("continuous")),
-        "activations": (sample.get("before_quantizer"), sample.get("quantized")),
-    }
-    found = {
-        name: product_histogram(x, y)
-        for name, (x, y) in pairs.items()
-        if x is not None and x.size
-    }
-    return {name: histogram for name, histogram in found.items() if histogram}
-
-
-def _mean(values):
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else None
-
-
-def _median(values):
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if values.size else None
-
-
-def _finite(value) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, tuple):
-        return tuple(_finite(v) for v in value)
-    return value

@@ -91,21 +91,36 @@ def audit(
     for name, value, low, high in (
         ("max_samples", max_samples, 1, None),
         ("max_patches", max_patches, 16, MOST_PATCHES),
+        ("seed", -1 if seed is None else seed, 0, None),
     ):
         _check_count(name, value, low, high)
     kernels, skipped = find_kernels(model, layers, quantizer)
+    if thresholds is not None and not isinstance(thresholds, Thresholds):
+        raise TypeError(
+            "`thresholds` must be a kerasbnn.geometry.Thresholds, such as "
+            f"Thresholds(preserved=0.9). Received: {thresholds!r}."
+        )
     if not kernels:
         why = "; ".join(f"'{path}': {reason}" for path, reason in skipped.items())
+        where = "" if layers is None else f" among the layers {layers}"
         raise ValueError(
-            f"Model '{model.name}' has no dense layer or convolution to audit. "
-            + (f"Skipped: {why}." if why else "Build it first, or name other layers.")
+            f"Model '{model.name}' has no dense layer or convolution to audit{where}."
+            + (f" Skipped: {why}." if why else "")
         )
     passes = Passes(model, kernels, Sampling(max_patches, PERMUTED_WINDOWS, seed))
     if data is not None:
-        passes.run(Batches(data, batch_size), max_samples, verbose)
+        # A batch has one sample at least, so data without end has an end here.
+        passes.run(Batches(data, batch_size, steps=max_samples), max_samples, verbose)
+        if not passes.samples:
+            raise ValueError(
+                "`data` has no samples. Pass inputs of the model, or None."
+            )
     thresholds = thresholds or Thresholds()
     settings = {
+        "layers": None if layers is None else list(layers),
         "max_samples": max_samples,
+        "batch_size": batch_size,
+        "quantizer": getattr(quantizer, "name", str(quantizer)),
         "max_patches": max_patches,
         "seed": seed,
         "thresholds": vars(thresholds),
@@ -119,7 +134,7 @@ def audit(
                 passes.normalization_of(kernel),
                 paths=dict((id(layer), path) for path, layer in named_layers(model)),
                 calls=passes.calls.get(kernel.path, 0),
-                is_first=passes.first == kernel.path,
+                is_first=layers is None and passes.first == kernel.path,
                 has_data=data is not None,
                 start=(start or {}).get(f"{kernel.path}/{kernel.operation.kernel}"),
                 thresholds=thresholds,
@@ -139,5 +154,5 @@ def _check_count(name, value, low, high):
         return
     is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not is_int or value < low or (high is not None and value > high):
-        limits = f"from {low} to {high}" if high else f"from {low} on, or None"
+        limits = f"from {low} to {high}" if high else f"from {low} on"
         raise ValueError(f"`{name}` must be an int {limits}. Received: {value!r}.")

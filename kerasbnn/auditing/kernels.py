@@ -17,6 +17,7 @@ from kerasbnn.models.bit_widths import known_precision
 from kerasbnn.models.layer_paths import named_layers
 from kerasbnn.quantizers import NoOp, Quantizer
 from kerasbnn.quantizers.base import plain
+from kerasbnn.quantizers.filterwise import FilterwiseSign
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class AuditedKernel:
         bits: Bits per quantized weight, or None where that is not known.
         clip_value: Where its gradient or the constraint ends, or None.
         has_latent: Whether continuous weights are behind the quantized ones.
+        is_elementwise: Whether each weight is quantized by itself, not in a basis of
+            other directions.
     """
 
     name: str
@@ -46,6 +49,7 @@ class AuditedKernel:
     bits: float | None
     clip_value: float | None
     has_latent: bool = True
+    is_elementwise: bool = True
 
     @property
     def layer(self) -> keras.layers.Layer:
@@ -84,15 +88,23 @@ def find_kernels(
     layers = _checked_layers(model, layers)
     found: list[AuditedKernel] = []
     skipped: dict[str, str] = {}
+    recurrent: set[int] = set()
     for path, layer in named_layers(model):
+        if isinstance(layer, keras.layers.RNN):
+            recurrent.update(id(part) for _, part in named_layers(layer))
         if layers is not None and path not in layers:
+            continue
+        if id(layer) in recurrent:
             continue
         if isinstance(layer, (keras.layers.RNN, keras.layers.Embedding)):
             skipped[path] = "recurrent layers and embeddings are not audited"
             continue
         if not layer.built:
             if _is_candidate(layer):
-                skipped[path] = "it has no weights yet: the model does not call it"
+                skipped[path] = (
+                    "it has no weights yet: call the model once, or give it a "
+                    "keras.Input"
+                )
             continue
         try:
             operations = operations_of(layer)
@@ -126,7 +138,9 @@ def _kernel_of(path, operation, count, quantizer):
     if own is None:
         own = quantizers.get(quantizer)
         is_quantized = False
-        if isinstance(own, Quantizer) and not own.built:
+        if isinstance(own, Quantizer):
+            # One for each kernel, as it may have weights of the kernel's shape.
+            own = type(own).from_config(own.get_config())
             own.build_for_channels(continuous.shape, operation.channel_axes)
         quantized = _to_float32(
             apply_quantizer(
@@ -147,6 +161,7 @@ def _kernel_of(path, operation, count, quantizer):
         known_precision(own),
         _clip_value(layer, role, own) if is_quantized else None,
         has_latent=not isinstance(own, NoOp),
+        is_elementwise=not isinstance(own, FilterwiseSign),
     )
 
 

@@ -38,8 +38,9 @@ class KernelMeasurement:
         sampling: How much to keep.
 
     Attributes:
-        continuous: Filters `(groups, fan_in, filters per group)`, float64.
-        quantized: The same after quantization.
+        groups: Number of groups of filters.
+        fan_in: Number of weights per filter.
+        filters: Number of filters, over all groups.
         halves: Joint moments of the products, of samples of even and of odd number.
         permuted: The same for permuted inputs.
         sample: Some windows with their products, also with the inputs before their
@@ -51,16 +52,13 @@ class KernelMeasurement:
     def __init__(self, operation: Operation, continuous, quantized, sampling: Sampling):
         self.operation = operation
         self.sampling = sampling
-        pair = [operation.prepared_kernel(k) for k in (continuous, quantized)]
-        self.continuous, self.quantized = (
-            operation.filters(np.asarray(kernel)).astype(np.float64) for kernel in pair
-        )
-        # The control has sampling errors far above those of single precision.
-        self._float32_filters = [
-            filters.astype(np.float32) for filters in (self.quantized, self.continuous)
-        ]
-        self._kernels = {"continuous": pair[0], "quantized": pair[1]}
-        self._kernels["both"] = operation.joined(pair[1], pair[0])
+        self._kernels = {
+            name: np.asarray(operation.prepared_kernel(kernel))
+            for name, kernel in (("quantized", quantized), ("continuous", continuous))
+        }
+        self._filters = [operation.filters(k) for k in self._kernels.values()]
+        self.groups, self.fan_in, size = self._filters[0].shape
+        self.filters = self.groups * size
         self._tensors = {}
         self.halves = PairMoments(self.filters), PairMoments(self.filters)
         self.permuted = PairMoments(self.filters)
@@ -76,19 +74,14 @@ class KernelMeasurement:
         self._rng = np.random.default_rng(sampling.seed)
 
     @property
-    def groups(self) -> int:
-        """Number of groups of filters."""
-        return self.continuous.shape[0]
+    def quantized(self) -> np.ndarray:
+        """Quantized filters `(groups, fan_in, filters per group)`, float64."""
+        return self._filters[0].astype(np.float64)
 
     @property
-    def fan_in(self) -> int:
-        """Number of weights per filter."""
-        return self.continuous.shape[1]
-
-    @property
-    def filters(self) -> int:
-        """Number of filters, over all groups."""
-        return self.groups * self.continuous.shape[2]
+    def continuous(self) -> np.ndarray:
+        """Continuous filters, likewise."""
+        return self._filters[1].astype(np.float64)
 
     @property
     def pairs(self) -> PairMoments:
@@ -112,13 +105,16 @@ class KernelMeasurement:
         )
         return mean, variance
 
-    def update(self, inputs, samples, call, own="quantized", products=None, raw=None):
+    def update(
+        self, inputs, rows, samples, call, own="quantized", products=None, raw=None
+    ):
         """Add a batch.
 
         Args:
             inputs: Inputs of the operation, after their quantizer, as the layer has
                 them.
-            samples: Number of the sample of each row, ints `(n,)`.
+            rows: Number of each row, ints `(n,)`; no two rows of the data share one.
+            samples: Number of the sample that each row is from, ints `(n,)`.
             call: How often the layer was called before in this forward pass.
             own: The weights that the layer itself computes with, `"quantized"` or
                 `"continuous"`.
@@ -143,8 +139,8 @@ class KernelMeasurement:
                 for products in (quantized, continuous)
             ]
             for parity, half in enumerate(self.halves):
-                rows = samples % 2 == parity
-                half.update(*(part[rows].reshape(-1, self.filters) for part in parts))
+                chosen = samples % 2 == parity
+                half.update(*(part[chosen].reshape(-1, self.filters) for part in parts))
             self._add_elements(values, windows)
             self.inputs_are_finite = bool(
                 all(np.isfinite(half.squares).all() for half in self.halves)
@@ -152,12 +148,14 @@ class KernelMeasurement:
             )
         if not self.inputs_are_finite:
             return None
-        numbers = _numbers(samples, call, windows.positions)
+        numbers = _numbers(rows, call, windows.positions)
         if self.sample.capacity:
-            rows = {"quantized": quantized, "continuous": continuous}
-            self._add_sample(values, windows, numbers, samples, rows, raw)
+            pair = {"quantized": quantized, "continuous": continuous}
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._add_sample(values, windows, numbers, samples, pair, raw)
         if self.sampling.permuted:
-            self._add_permuted(values, windows, samples, call)
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._add_permuted(values, windows, rows, call)
         return others
 
     def _products(self, x, own, products):
@@ -187,28 +185,28 @@ class KernelMeasurement:
         if raw is not None and len(chosen):
             raw_values = to_numpy(self.operation.prepared(raw))
             windows_before = self._grouped(windows.patches(raw_values, rows, positions))
-            before = np.matmul(windows_before, self.quantized).transpose(1, 0, 2)
+            before = np.matmul(windows_before, self._filters[0]).transpose(1, 0, 2)
             before = before.reshape(added["quantized"].shape).astype(np.float32)
         self.sample.add(numbers[chosen], {**added, "before_quantizer": before})
 
-    def _add_permuted(self, values, windows, samples, call):
+    def _add_permuted(self, values, windows, numbers, call):
         """Add the products of a few windows into a random permutation of the inputs.
 
         The permutation itself is not made: its elements at these places are as many
         elements drawn at random. Padding is left out, as it would stay where it is.
         """
         count = min(self.sampling.permuted, windows.positions)
-        rows = len(values) * count
-        shape = (rows, windows.taps, values.shape[-1])
+        total = len(values) * count
+        shape = (total, windows.taps, values.shape[-1])
         drawn = values.reshape(-1)[self._rng.integers(values.size, size=shape)]
         patches = self._grouped(drawn)
         quantized, continuous = (
-            np.matmul(patches, filters).transpose(1, 0, 2).reshape(rows, -1)
-            for filters in self._float32_filters
+            np.matmul(patches, filters).transpose(1, 0, 2).reshape(total, -1)
+            for filters in self._filters
         )
         self.permuted.update(quantized, continuous)
         if self.control.capacity:
-            numbers = _numbers(samples, call, count)
+            numbers = _numbers(numbers, call, count)
             chosen = self.control.choose(numbers)
             pair = {"quantized": quantized[chosen], "continuous": continuous[chosen]}
             self.control.add(numbers[chosen], pair)
@@ -255,9 +253,11 @@ class KernelMeasurement:
 
     def _tensor(self, name):
         if name not in self._tensors:
-            self._tensors[name] = ops.convert_to_tensor(
-                np.ascontiguousarray(self._kernels[name])
-            )
+            if name == "both":
+                kernel = self.operation.joined(*self._kernels.values())
+            else:
+                kernel = self._kernels[name]
+            self._tensors[name] = ops.convert_to_tensor(np.ascontiguousarray(kernel))
         return self._tensors[name]
 
 

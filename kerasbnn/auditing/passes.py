@@ -1,6 +1,7 @@
 """The forward passes of an audit."""
 
 import itertools
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from keras import ops
 from kerasbnn.auditing.kernels import AuditedKernel
 from kerasbnn.auditing.measurement import KernelMeasurement, Sampling
 from kerasbnn.auditing.provenance import FollowingNormalization, Provenance
+from kerasbnn.geometry.accumulators import PairMoments
 from kerasbnn.layers.base import QuantizedLayer
 from kerasbnn.models.batches import Batches
 from kerasbnn.models.call_tracing import intercept_calls
@@ -83,29 +85,42 @@ class Passes:
         return sorted(self.kernels, key=lambda k: order.get(k.path, len(order)))
 
     def normalization_of(self, kernel) -> FollowingNormalization | None:
-        """Return the batch normalization that follows a kernel."""
-        return self.normalizations.get(id(self.measurements[kernel.name]))
+        """Return the batch normalization that follows a kernel.
+
+        One that follows several kernels has one set of statistics for all of them.
+        """
+        found = self.normalizations.get(id(self.measurements[kernel.name]))
+        if found is None:
+            return None
+        seen = PairMoments(found.pairs.means.shape[1])
+        for other in self.normalizations.values():
+            if other.layer is found.layer:
+                seen.merge(other.pairs)
+        return replace(found, seen=seen)
 
     def _handle(self, layer, proceed, args, kwargs):
-        kernels = self.by_layer.get(id(layer))
         outputs = proceed(*args, **kwargs)
-        if kernels is None:
-            self.provenance.follow(layer, proceed, args, kwargs, outputs)
+        given = args[0] if args else next(iter(kwargs.values()), None)
+        if id(layer) in self.by_layer:
+            self._measure(self.by_layer[id(layer)], given, outputs)
+        elif isinstance(layer, keras.layers.TimeDistributed):
+            # Keras runs the layer inside without calling it, step by step.
+            kernels = self.by_layer.get(id(layer.layer))
+            if kernels is not None and given is not None:
+                self._measure(kernels, ops.reshape(given, (-1, *given.shape[2:])), None)
         else:
-            self._measure(
-                layer, kernels, args[0] if args else kwargs["inputs"], outputs
-            )
+            self.provenance.follow(layer, proceed, args, kwargs, outputs)
         return outputs
 
-    def _measure(self, layer, kernels, given, outputs):
-        path = kernels[0].path
+    def _measure(self, kernels, given, outputs):
+        layer, path = kernels[0].layer, kernels[0].path
         self.first = self.first or path
         call = self.calls.get(path, 0)
         self.calls[path] = call + 1
         inputs, raw = given, self.provenance.before_quantizer(given)
         if isinstance(layer, QuantizedLayer) and layer.input_quantizer is not None:
             inputs, raw = layer.quantize_inputs(given), given
-        samples = self._samples_of(inputs)
+        rows, samples = self._rows_of(inputs)
         for kernel in kernels:
             measurement = self.measurements[kernel.name]
             operation = kernel.operation
@@ -113,12 +128,15 @@ class Passes:
             is_last = kernel is kernels[-1]
             products = None
             shows_products = (
-                is_last and operation.has_axes_of_layer and _is_linear(layer)
+                outputs is not None
+                and is_last
+                and operation.has_axes_of_layer
+                and _is_linear(layer)
             )
             if shows_products and layer.bias is None and _is_float32(layer):
                 products = _channels_last(layer, outputs)
             others = self._update(
-                measurement, inputs, samples, call, own, products, raw
+                measurement, inputs, rows, samples, call, own, products, raw
             )
             if not is_last:
                 # What the second kernel of a separable convolution sees.
@@ -144,14 +162,15 @@ class Passes:
                 "without that, such as a `tf.function` decorator."
             ) from error
 
-    def _samples_of(self, inputs):
-        """Return the number of the sample that each row of a layer's inputs is from."""
+    def _rows_of(self, inputs):
+        """Return a number for each row of a layer's inputs, and that of its sample."""
         rows, count = int(inputs.shape[0]), len(self._batch_samples)
         if rows == count:
-            return self._batch_samples
+            return self._batch_samples, self._batch_samples
         # Rows of the layer's own, such as time steps that were folded into the batch.
         per_sample = -(-rows // max(count, 1))
-        return self._batch_samples[0] * per_sample + np.arange(rows)
+        numbers = self._batch_samples[0] * per_sample + np.arange(rows)
+        return numbers, self._batch_samples[0] + np.arange(rows) // per_sample
 
 
 def _has_values(tensor):
@@ -175,6 +194,9 @@ def _number_of(batches, max_samples):
 
 
 def _is_linear(layer):
+    """Tell whether a layer returns its products, but for the bias."""
+    if type(layer).call.__module__.partition(".")[0] not in ("keras", "kerasbnn"):
+        return False
     activation = getattr(layer, "activation", None)
     return activation is None or activation is keras.activations.linear
 

@@ -6,6 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+# Keras has no public way to read the mask that a tensor carries.
+from keras.src.backend import get_keras_mask
+
 from kerasbnn.auditing.measurement import KernelMeasurement
 from kerasbnn.geometry.accumulators import PairMoments
 from kerasbnn.models.batches import to_numpy
@@ -19,12 +22,14 @@ class FollowingNormalization:
 
     Attributes:
         layer: The batch normalization.
-        pairs: Joint moments of what it sees, and of what it would see with continuous
-            weights.
+        pairs: Joint moments of what it sees of this kernel, and of what it would see
+            with the other weights.
+        seen: The same of all kernels that it follows.
     """
 
     layer: keras.layers.BatchNormalization
     pairs: PairMoments
+    seen: PairMoments
 
 
 class Provenance:
@@ -74,6 +79,9 @@ class Provenance:
             kwargs: Keyword arguments of the call.
             outputs: What the call returned.
         """
+        if not args and hasattr(kwargs.get("inputs"), "shape"):
+            kwargs = dict(kwargs)
+            args = (kwargs.pop("inputs"),)
         if not args or not hasattr(args[0], "shape"):
             return
         source, *others = args
@@ -90,18 +98,25 @@ class Provenance:
                 continuous = proceed(continuous, *others, **kwargs)
                 self.add_products(outputs, measurement, continuous)
         elif isinstance(layer, keras.layers.BatchNormalization):
-            self._normalize(layer, source)
+            self._normalize(layer, source, kwargs.get("mask"))
 
-    def _normalize(self, layer, inputs):
+    def _normalize(self, layer, inputs, mask):
         if id(inputs) not in self._products:
             return
         measurement, continuous = self._products[id(inputs)]
         channels = layer.moving_mean.shape[0]
         found = self.normalizations.setdefault(
-            id(measurement), FollowingNormalization(layer, PairMoments(channels))
+            id(measurement),
+            FollowingNormalization(layer, PairMoments(channels), PairMoments(channels)),
         )
         if found.layer is layer:
             pair = [_by_channel(x, layer.axis) for x in (inputs, continuous)]
+            mask = get_keras_mask(inputs) if mask is None else mask
+            if mask is not None:
+                # What a batch normalization leaves out of its statistics too.
+                kept = np.broadcast_to(to_numpy(mask)[..., None], inputs.shape)
+                kept = _by_channel(ops.convert_to_tensor(kept), layer.axis)[:, 0] > 0
+                pair = [values[kept] for values in pair]
             with np.errstate(over="ignore", invalid="ignore"):
                 found.pairs.update(*pair)
 

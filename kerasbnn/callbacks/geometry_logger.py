@@ -1,6 +1,7 @@
 """Logs how the geometry of each layer develops while a model trains."""
 
 import math
+import time
 from collections.abc import Sequence
 
 import keras
@@ -13,19 +14,22 @@ from kerasbnn.auditing.passes import Passes
 from kerasbnn.geometry.angles import quantization_angle_degrees
 from kerasbnn.models.batches import Batches
 
+SHARE_OF_TIME = 0.05
+
 
 class GeometryLogger(keras.callbacks.Callback):
     """Write angle, correlation, flips and saturation of each layer into the logs.
 
-    The history of `fit` has them then, and so have callbacks that come later in the
-    list, such as `keras.callbacks.CSVLogger` or `TensorBoard`. For each quantized
-    kernel, by its path in the model:
+    The history of `fit` has them then, and so have callbacks that come later in its
+    list, such as `keras.callbacks.CSVLogger` or `TensorBoard`: list this one first. For
+    each quantized kernel, by its path in the model:
 
     - `"<path>/angle"`: mean angle between latent and quantized weights, in degrees.
     - `"<path>/correlation"`: median over the filters of the correlation between dot
       products with quantized and with latent weights; only where `data` is given.
     - `"<path>/flip_ratio"`: fraction of the quantized weights that have changed since
-      the last time, at first since training began.
+      the last time, at first since training began; not for quantizers in another basis,
+      where one flipped sign changes them all.
     - `"<path>/saturation"`: fraction of the latent weights at or beyond the clip value;
       only for kernels that have one.
 
@@ -38,8 +42,10 @@ class GeometryLogger(keras.callbacks.Callback):
         layers: Paths of the layers to log; None for all quantized ones.
         samples: Number of samples to use, the first ones of `data`. Few are enough: a
             convolution sees each of them at many positions.
-        every: Number of epochs from one measurement to the next; in between the figures
-            stay as they were.
+        every: Number of epochs from one measurement to the next; None measures as often
+            as takes at most 5 % of the time of training, which is every epoch but for
+            networks that see all their data in a second. In between the figures stay
+            as they were.
 
     Attributes:
         start: Quantized weights when training began, for the argument `start` of
@@ -75,11 +81,11 @@ class GeometryLogger(keras.callbacks.Callback):
         data=None,
         layers: Sequence[str] | None = None,
         samples: int = 32,
-        every: int = 1,
+        every: int | None = None,
     ):
         super().__init__()
         self.samples = int(checked_number("samples", samples, minimum=1))
-        self.every = int(checked_number("every", every, minimum=1))
+        self.every = checked_number("every", every, minimum=1, optional=True)
         self.layers = [layers] if isinstance(layers, str) else layers
         self._batches = None
         if data is not None:
@@ -93,6 +99,7 @@ class GeometryLogger(keras.callbacks.Callback):
         self.start: dict[str, np.ndarray] = {}
         self._last: dict[str, np.ndarray] = {}
         self._figures: dict[str, float] = {}
+        self._seconds = self._own_seconds = 0.0
 
     def on_train_begin(self, logs=None):
         kernels = self._kernels()
@@ -106,13 +113,28 @@ class GeometryLogger(keras.callbacks.Callback):
             for kernel in kernels
         }
         self._last = {kernel.name: _codes(kernel) for kernel in kernels}
+        self._began = time.perf_counter()
         self._figures = {}
+        self._seconds = self._own_seconds = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch % self.every == 0 or not self._figures:
+        ended = time.perf_counter()
+        self._seconds += ended - self._began
+        if self._is_time(epoch):
             self._figures = self._measure()
+            self._own_seconds += time.perf_counter() - ended
         if logs is not None:
             logs.update(self._figures)
+
+    def _is_time(self, epoch):
+        if not self._figures:
+            return True
+        if self.every is not None:
+            return epoch % int(self.every) == 0
+        return self._own_seconds <= SHARE_OF_TIME * self._seconds
 
     def _kernels(self) -> list[AuditedKernel]:
         # On JAX, asking for the model brings its variables up to date.
@@ -135,10 +157,11 @@ class GeometryLogger(keras.callbacks.Callback):
                 figures[f"{kernel.name}/correlation"] = _median(
                     pairs.filter_correlations()
                 )
-            codes = _codes(kernel)
-            changed = codes != self._last[kernel.name]
-            figures[f"{kernel.name}/flip_ratio"] = float(changed.mean())
-            self._last[kernel.name] = codes
+            if kernel.is_elementwise:
+                codes = _codes(kernel)
+                changed = codes != self._last[kernel.name]
+                figures[f"{kernel.name}/flip_ratio"] = float(changed.mean())
+                self._last[kernel.name] = codes
             if kernel.clip_value is not None:
                 limit = kernel.clip_value * (1 - 1e-6)
                 saturated = np.abs(kernel.continuous) >= limit

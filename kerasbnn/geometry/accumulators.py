@@ -229,6 +229,19 @@ class PairMoments:
         varies = np.all(self.variances > limits, axis=0)
         return np.where(varies & np.isfinite(correlations), correlations, np.nan)
 
+    def pooled_within(self) -> float:
+        """Correlation over all filters, the means of each filter taken off.
+
+        Returns:
+            Pearson's correlation, NaN where one of the two does not vary.
+        """
+        binary, continuous, joint = self.squares.sum(axis=1)
+        limits = _ROUNDING**2 * (self.variances + self.means**2).sum(axis=1)
+        spread = np.array([binary, continuous]) / max(self.count, 1)
+        if not np.all(spread > limits):
+            return float("nan")
+        return float(np.clip(joint / np.sqrt(binary) / np.sqrt(continuous), -1.0, 1.0))
+
     def pooled(self) -> Regression:
         """Regression of the continuous on the binary products, over all filters.
 

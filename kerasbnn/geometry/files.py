@@ -12,6 +12,9 @@ def write_bytes(content: bytes, path: str | Path):
         content: What to write.
         path: Where to; a file that is there is replaced.
 
+    Raises:
+        FileNotFoundError: There is no such folder, or the path is one.
+
     Example:
         >>> from pathlib import Path
         >>> from kerasbnn.geometry.files import write_bytes
@@ -20,6 +23,10 @@ def write_bytes(content: bytes, path: str | Path):
         '1'
     """
     path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        problem = f"'{path}' is a folder" if path.is_dir() else ""
+        problem = problem or f"there is no folder '{path.parent}'"
+        raise FileNotFoundError(f"Cannot write '{path}': {problem}. Name a file.")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -34,7 +34,7 @@ class Angles:
     highest: float | None = None
     expected: float | None = None
     expected_sd: float | None = None
-    per_filter: Numbers = ()
+    per_filter: Numbers = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Products:
     centred_flips: float | None = None
     batchnorm_flips: float | None = None
     expected_flips: float | None = None
-    per_filter: Numbers = ()
-    predicted_per_filter: Numbers = ()
+    per_filter: Numbers = field(default=(), repr=False)
+    predicted_per_filter: Numbers = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ class Inputs:
     sd: float | None = None
     patches: int = 0
     participation_ratio: float | None = None
-    spectrum: Numbers = ()
+    spectrum: Numbers = field(default=(), repr=False)
     rho_median: float | None = None
-    rho_per_filter: Numbers = ()
+    rho_per_filter: Numbers = field(default=(), repr=False)
     is_first: bool = False
 
 
@@ -163,8 +163,8 @@ class Weights:
     levels: dict[str, float] | None = None
     ternary_threshold: float | None = None
     flips_since_start: float | None = None
-    histogram: tuple[int, ...] = ()
-    edges: tuple[float, ...] = ()
+    histogram: tuple[int, ...] = field(default=(), repr=False)
+    edges: tuple[float, ...] = field(default=(), repr=False)
     non_finite: int = 0
 
 
@@ -281,7 +281,9 @@ class LayerGeometry:
     alternatives: Alternatives = field(default_factory=Alternatives)
     problems: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
-    histograms: dict[str, Histogram] = field(default_factory=dict[str, Histogram])
+    histograms: dict[str, Histogram] = field(
+        default_factory=dict[str, Histogram], repr=False
+    )
 
     @property
     def score(self) -> float | None:

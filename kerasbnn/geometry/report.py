@@ -1,7 +1,7 @@
 """The geometry of a whole model: `GeometryReport`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,14 @@ class GeometryReport:
         names = ", ".join(layer.name for layer in self.layers)
         raise KeyError(f"The report has no layer {name!r}. It has: {names}.")
 
+    def __iter__(self) -> Iterator[LayerGeometry]:
+        """Iterate over the layers."""
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        """Return the number of layers."""
+        return len(self.layers)
+
     def to_dict(self, histograms: bool = True) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dicts; no NaN among them.
 
@@ -104,9 +112,15 @@ class GeometryReport:
                 f"The report has schema version {version}, but this kerasbnn knows "
                 f"versions up to {SCHEMA_VERSION}. Install a newer kerasbnn."
             )
+        try:
+            layers = tuple(LayerGeometry.from_dict(layer) for layer in values["layers"])
+        except (TypeError, AttributeError) as error:
+            raise ValueError(
+                f"An entry of 'layers' is not that of a GeometryReport: {error}."
+            ) from error
         return cls(
             model=values.get("model", ""),
-            layers=tuple(LayerGeometry.from_dict(layer) for layer in values["layers"]),
+            layers=layers,
             samples=values.get("samples", 0),
             backend=values.get("backend", ""),
             version=values.get("version", ""),
@@ -141,6 +155,11 @@ class GeometryReport:
             FileNotFoundError: There is no such file.
             ValueError: It is no report.
         """
+        if isinstance(path, str) and path.lstrip().startswith("{"):
+            raise ValueError(
+                "Expected the path of a file, but received JSON itself. Use "
+                "GeometryReport.from_dict(json.loads(text))."
+            )
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:

@@ -112,7 +112,7 @@ def _quantization(layer: LayerGeometry, limits: Thresholds) -> Verdict:
             " ".join(layer.problems) or "No samples were seen.",
             "Pass data for which the layer computes finite products that vary.",
         )
-    seen = f"Dot products with quantized weights correlate at {r:.2f}"
+    seen = f"Dot products with quantized weights correlate at {r:.3f}"
     if products.centred_flips is not None:
         seen += f" ({100 * products.centred_flips:.0f} % of signs change)"
     if r >= limits.preserved:
@@ -155,11 +155,27 @@ def _quantization(layer: LayerGeometry, limits: Thresholds) -> Verdict:
             "Keep the layer continuous, which costs least where it is the first, or "
             'whiten its inputs: `kernel_quantizer="whitened_sign"` and its adapt.',
         )
+    known = {"three levels": other.ternary, "a rotated basis": other.rotated}
+    known["whitened inputs"] = other.whitened
+    tried = [way for way, value in known.items() if value is not None]
+    unknown = [way for way, value in known.items() if value is None]
+    if tried:
+        reason += f" Of {', '.join(tried)} none is expected to mend it."
+    if unknown:
+        reason += (
+            f" What {' or '.join(unknown)} would do was not measured: that takes more "
+            f"windows, such as max_patches={_windows_for(layer)}."
+        )
     return Verdict(
         "keep_continuous",
-        f"{reason} Neither three levels nor another basis is expected to mend it.",
+        reason,
         "Leave the weights of this layer continuous (`kernel_quantizer=None`).",
     )
+
+
+def _windows_for(layer: LayerGeometry) -> int:
+    """Return a number of windows from which the covariance is known well enough."""
+    return min(max(4 * layer.fan_in + 4, 512), 4096)
 
 
 def _is_uneven(layer: LayerGeometry) -> bool:
@@ -172,18 +188,25 @@ def _is_uneven(layer: LayerGeometry) -> bool:
 
 
 def _preserved(layer: LayerGeometry, reason: str) -> Verdict:
-    if layer.bits == 1:
+    basis = {"RotatedSign": "rotate", "WhitenedSign": "whiten"}.get(layer.quantizer)
+    if basis is not None and not layer.is_quantized:
+        return Verdict(basis, reason, f"Give it this quantizer: {layer.quantizer}.")
+    if layer.bits == 1 and basis is None:
         return Verdict(
             "binarize",
             reason,
-            "Nothing: binary weights keep what the layer computes."
+            "Nothing to do: binary weights keep what the layer computes."
             if layer.is_quantized
             else 'Make it binary: `kernel_quantizer="ste_sign"`.',
         )
     is_ternary = layer.weights.levels is not None and len(layer.weights.levels) <= 3
     if is_ternary and not layer.is_quantized:
         return Verdict("ternarize", reason, "Make it ternary, as it was measured.")
-    remedy = "Nothing: the quantized weights keep what the layer computes."
+    remedy = (
+        "Nothing to do: the quantized weights keep what the layer computes."
+        if layer.is_quantized
+        else f"Give it this quantizer: {layer.quantizer}."
+    )
     return Verdict("keep_quantized", reason, remedy)
 
 
@@ -197,9 +220,10 @@ def _normalization(layer: LayerGeometry, limits: Thresholds) -> Verdict | None:
         return None
     return Verdict(
         "refit_batchnorm",
-        f"The statistics of '{found.name}' do not fit what it sees: the mean is off by "
-        f"{found.shift:.2f} standard deviations, the variance by a factor of "
-        f"{found.variance_ratio:.2f}.",
+        f"The statistics of '{found.name}' do not fit what it sees: its mean is off by "
+        f"{found.shift:.2f} standard deviations, its variance is "
+        f"{found.variance_ratio:.2g} of that. Or the data is scaled otherwise than in "
+        "training.",
         "Call `kerasbnn.models.refit_batchnorm(model, training_inputs)`.",
     )
 
@@ -242,7 +266,7 @@ def _dead(layer: LayerGeometry, limits: Thresholds) -> Verdict | None:
             "equal."
         )
         remedies.append("Remove these filters, or initialize them anew and train on.")
-    elif layer.fan_in > 1 and weights.dead_channels > limits.dead * filters:
+    elif layer.fan_in >= 16 and weights.dead_channels > limits.dead * filters:
         reasons.append(
             f"In {weights.dead_channels} of {filters} filters all but 1 % of the signs "
             "are equal."

@@ -5,13 +5,12 @@ import json
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 import kerasbnn
 from kerasbnn import QuantConv2D, QuantDense, quantizers
 from kerasbnn.geometry.report import GeometryReport
 from tests.helpers import convolutions
-from tests.helpers.gradients import BACKEND, array
+from tests.helpers.gradients import array
 
 K = keras.layers
 BINARY = {
@@ -275,114 +274,6 @@ def test_any_quantizer_has_an_angle(quantizer, rng):
     assert found.products.pooled == pytest.approx(correlation(x @ w, x @ q), abs=1e-5)
 
 
-class TwoBranches(keras.Model):
-    """A subclassed model with a nested and a shared layer, and code between calls."""
-
-    def __init__(self):
-        super().__init__()
-        self.shared = QuantDense(6, **BINARY, name="shared")
-        self.nested = keras.Sequential([K.Dense(6, name="inner")], name="block")
-        self.unused = K.Dense(2, name="unused")
-        self.head = K.Dense(2, name="head")
-
-    def build(self, shape):
-        for layer in (self.shared, self.nested, self.unused, self.head):
-            layer.build((None, 6))
-
-    def call(self, x):
-        x = self.shared(x) + ops.tanh(self.nested(x))
-        return self.head(self.shared(x))
-
-
-def test_subclassed_nested_and_shared_layers(rng):
-    model = TwoBranches()
-    x = rng.normal(size=(50, 6)).astype("float32")
-    model.build(x.shape)
-    report = kerasbnn.audit(model, x, batch_size=16, verbose=0)
-    names = [layer.name for layer in report.layers]
-    assert names == ["shared", "block/inner", "head", "unused"]
-    assert (report["shared"].calls, report["shared"].positions) == (2, 100)
-    assert report["block/inner"].positions == 50
-    unused = report["unused"]
-    assert unused.positions == 0
-    assert "did not call" in unused.problems[0]
-    assert unused.verdicts[0].kind == "not_measured"
-    kernel = array(model.shared.kernel)
-    second = x @ sign(kernel) + np.tanh(array(model.nested(x)))
-    both = np.concatenate([x, second])
-    assert report["shared"].products.pooled == pytest.approx(
-        correlation(both @ sign(kernel), both @ kernel), abs=1e-5
-    )
-
-
-def test_activations_are_traced_through_pooling_and_flattening(rng):
-    """The sign is a layer of its own, and pooling lies between it and the weights."""
-    model = keras.Sequential(
-        [
-            keras.Input((6, 6, 2)),
-            quantizers.SteSign(name="sign"),
-            K.MaxPooling2D(2),
-            K.Dropout(0.5),
-            K.Flatten(),
-            QuantDense(5, **BINARY, name="dense"),
-        ]
-    )
-    x = rng.normal(size=(80, 6, 6, 2)).astype("float32")
-    found = kerasbnn.audit(model, x, verbose=0)["dense"]
-    pooled = x.reshape(80, 3, 2, 3, 2, 2).max(axis=(2, 4)).reshape(80, -1)
-    kernel = sign(array(model.layers[-1].kernel))
-    assert found.products.activations == pytest.approx(
-        correlation(sign(pooled) @ kernel, pooled @ kernel), abs=1e-5
-    )
-
-
-def test_layers_with_two_kernels_and_groups(rng):
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 4)),
-            kerasbnn.QuantSeparableConv2D(
-                6,
-                3,
-                depthwise_quantizer="ste_sign",
-                pointwise_quantizer="ste_sign",
-                depthwise_constraint="weight_clip",
-                pointwise_constraint="weight_clip",
-                name="separable",
-            ),  # fmt: skip
-            K.DepthwiseConv2D(3, name="depthwise"),
-        ]
-    )
-    x = rng.normal(size=(30, 8, 8, 4)).astype("float32")
-    report = kerasbnn.audit(model, x, verbose=0)
-    assert [(r.name, r.fan_in, r.filters, r.groups) for r in report.layers] == [
-        ("separable/depthwise_kernel", 9, 4, 4),
-        ("separable/pointwise_kernel", 4, 6, 1),
-        ("depthwise", 9, 6, 6),
-    ]
-    depthwise, pointwise = (
-        model.layers[0].depthwise_kernel,
-        model.layers[0].pointwise_kernel,
-    )
-    options = {"strides": 1, "padding": "valid"}
-    between = ops.depthwise_conv(
-        x, ops.convert_to_tensor(sign(array(depthwise)).astype("float32")), **options
-    )
-    kernel = array(pointwise)[0, 0]
-    flat = array(between).reshape(-1, 4)
-    assert report["separable/pointwise_kernel"].products.pooled == pytest.approx(
-        correlation(flat @ sign(kernel), flat @ kernel), abs=1e-5
-    )
-    products = [
-        array(
-            ops.depthwise_conv(x, ops.convert_to_tensor(k.astype("float32")), **options)
-        )
-        for k in (sign(array(depthwise)), array(depthwise))
-    ]
-    assert report["separable/depthwise_kernel"].products.pooled == pytest.approx(
-        correlation(*products), abs=1e-5
-    )
-
-
 def test_bias_activation_and_half_precision(rng):
     keras.config.set_dtype_policy("mixed_bfloat16")
     layer = QuantDense(
@@ -454,31 +345,6 @@ def test_constant_inputs_and_a_single_sample():
         assert report["conv"].positions == 4 * len(x)
 
 
-def test_data_in_every_form(rng):
-    a, b = keras.Input((6,), name="a"), keras.Input((4,), name="b")
-    joined = K.Concatenate()([K.Dense(3, name="left")(a), b])
-    model = keras.Model({"a": a, "b": b}, K.Dense(2, name="out")(joined))
-    x = {"a": rng.normal(size=(40, 6)), "b": rng.normal(size=(40, 4))}
-
-    class Pairs(keras.utils.PyDataset):
-        def __len__(self):
-            return 4
-
-        def __getitem__(self, index):
-            part = slice(10 * index, 10 * index + 10)
-            return {k: v[part] for k, v in x.items()}, np.zeros(10)
-
-    reports = [
-        kerasbnn.audit(model, data, verbose=0)
-        for data in (x, Pairs(), iter([(x, np.zeros(40))]))
-    ]
-    for report in reports:
-        assert report.samples == 40
-        assert report["left"].products.pooled == pytest.approx(
-            reports[0]["left"].products.pooled, abs=1e-6
-        )
-
-
 def test_nothing_about_the_model_changes(conv_net):
     model, x = conv_net
     model.compile("sgd", "mse")
@@ -526,45 +392,6 @@ def test_wrong_arguments_are_refused(conv_net):
         kerasbnn.audit(model.layers[0], x)
     with pytest.raises(ValueError, match="NaN or infinite"):
         kerasbnn.audit(model, np.full_like(x, np.nan), verbose=0)
-
-
-def test_layers_that_cannot_be_audited_are_named(rng):
-    model = keras.Sequential(
-        [keras.Input((5, 6)), K.LSTM(4, name="lstm"), K.Dense(2, name="out")]
-    )
-    report = kerasbnn.audit(model, rng.normal(size=(10, 5, 6)), verbose=0)
-    assert [layer.name for layer in report.layers] == ["out"]
-    assert "recurrent" in report.skipped["lstm"]
-
-
-def test_attention_is_measured_through_its_dense_layers(rng):
-    inputs = keras.Input((5, 8))
-    outputs = K.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)
-    model = keras.Model(inputs, K.Dense(2)(outputs))
-    report = kerasbnn.audit(model, rng.normal(size=(20, 5, 8)), verbose=0)
-    names = {layer.name.rpartition("/")[2] for layer in report.layers}
-    assert {"query", "key", "value", "attention_output"} <= names
-    assert report.layers[0].products.median is not None
-
-
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.function is TensorFlow's")
-def test_a_compiled_call_is_refused_in_words(rng):
-    import tensorflow as tf
-
-    class Compiled(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = K.Dense(3, name="dense")
-
-        @tf.function
-        def call(self, x):
-            return self.dense(x)
-
-    model = Compiled()
-    model.dense.build((None, 4))
-    x = rng.normal(size=(10, 4)).astype("float32")
-    with pytest.raises(ValueError, match=r"tf\.function"):
-        kerasbnn.audit(model, x, verbose=0)
 
 
 def test_other_quantizers_are_measured_on_the_windows(rng):

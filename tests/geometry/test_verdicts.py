@@ -144,6 +144,8 @@ CASES = [
             changed(weights={"dead_channels": 6}),
             # A filter of one weight cannot have signs of two kinds.
             changed(weights={"dead_channels": 128}, fan_in=1),
+            # Of so few signs, all are equal by chance now and then.
+            changed(weights={"dead_channels": 16}, fan_in=4),
         ],
     ),
     (
@@ -181,7 +183,7 @@ def test_the_first_verdict_says_how_to_quantize():
 def test_verdicts_say_the_figures_and_what_to_do():
     layer = changed(LOW, inputs={"rho_median": 0.3}, alternatives={"whitened": 0.79})
     (verdict,) = judge(layer)
-    for figure in ("0.60", "0.3 ", "40.0 effective", "of 1152", "0.79"):
+    for figure in ("0.600", "0.3 ", "40.0 effective", "of 1152", "0.79"):
         assert figure in verdict.reason
     assert "whitened_sign" in verdict.remedy
     for _, one, _ in CASES:
@@ -205,6 +207,27 @@ def test_the_remedy_for_a_float_layer_is_to_make_it_binary():
     float_layer = changed(is_quantized=False)
     assert "ste_sign" in judge(float_layer)[0].remedy
     assert "Nothing" in judge(SOUND)[0].remedy
+
+
+def test_a_float_layer_is_advised_the_quantizer_it_was_measured_with():
+    for quantizer, kind in (("RotatedSign", "rotate"), ("WhitenedSign", "whiten")):
+        layer = changed(is_quantized=False, quantizer=quantizer)
+        assert kinds(layer) == [kind]
+        assert quantizer in judge(layer)[0].remedy
+    other = changed(
+        is_quantized=False, quantizer="DoReFa", bits=4, weights={"levels": None}
+    )
+    assert kinds(other) == ["keep_quantized"]
+    assert "DoReFa" in judge(other)[0].remedy
+
+
+def test_what_was_not_measured_is_not_said_to_fail():
+    unknown = changed(LOW, alternatives={"whitened": None})
+    (verdict,) = judge(unknown)
+    assert verdict.kind == "keep_continuous"
+    assert "whitened inputs would do was not measured" in verdict.reason
+    assert "max_patches=4096" in verdict.reason
+    assert "not measured" not in judge(LOW)[0].reason
 
 
 def test_a_ternary_layer_that_is_preserved_stays_ternary():
