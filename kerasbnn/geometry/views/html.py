@@ -35,7 +35,7 @@ _COLUMNS = (
     "Pooled r",
     "Mean r",
     "Median r",
-    "Predicted r",
+    "Predicted median",
     "Permuted r",
     "Sign flips",
     "d<sub>eff</sub>",
@@ -54,8 +54,8 @@ _MEANINGS = {
     "verdict goes. It does not see differences between filters, which the pooled one "
     "mixes in.",
     "Median r": "Of these the median, to compare with the predicted one.",
-    "Predicted r": "What the angle and the variance along the weights let expect: "
-    "1 / sqrt(1 + tan²(angle) / rho). rho is the variance of the inputs along the "
+    "Predicted median": "What the angle and the variance along the weights let expect "
+    "of it: 1 / sqrt(1 + tan²(angle) / rho). rho is the variance of the inputs along the "
     "weights, relative to that in a mean direction.",
     "Permuted r": "The correlation where the elements of the inputs are permuted at "
     "random. It is near the cosine of the angle. A higher pooled r shows that the "

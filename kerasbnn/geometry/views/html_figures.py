@@ -48,7 +48,8 @@ _OVERVIEWS = (
     (
         plot_angles,
         "Angles between each filter's continuous and quantized weights. The wider a "
-        "layer, the narrower its peak; trained weights gather near the dashed line.",
+        "layer, the narrower its peak. Gaussian weights of many inputs would gather at "
+        "the dashed line.",
         "Densities of the angles of all layers",
     ),
     (
@@ -145,7 +146,8 @@ def panels(index: int, layer: LayerGeometry) -> Iterator[Illustration]:
         mean = decimal(layer.angles.mean, 1)
         yield Illustration(
             figure,
-            f"Angles of the filters, {mean}° in the mean. The line is theory.",
+            f"Angles of the filters, {mean}° in the mean. The line is where "
+            "Gaussian weights would be.",
             f"Density of the angles of the filters of {layer.name}, mean {mean} "
             "degrees.",
         )

@@ -28,7 +28,7 @@ _COLUMNS = (
     ("Pooled r", "--:"),
     ("Mean r", "--:"),
     ("Median r", "--:"),
-    ("Predicted r", "--:"),
+    ("Predicted median", "--:"),
     ("Permuted r", "--:"),
     ("Sign flips", "--:"),
     ("d_eff", "--:"),

@@ -62,6 +62,8 @@ def draw_angles(ax: Axes, layers: Indexed) -> float | None:
     marks = [value for _, layer in layers for value in _angles(layer).tolist()]
     shared = LIMIT_ANGLE_DEGREES if any(_is_of_signs(g) for _, g in layers) else None
     expected = [layer.angles.expected for _, layer in layers]
+    if shared is not None and len(layers) == 1 and expected[0] is not None:
+        shared = expected[0]
     marks += [angle for angle in (shared, *expected) if angle is not None]
     if not marks:
         return None

@@ -119,10 +119,14 @@ def _permuted(layer: LayerGeometry) -> list[str]:
     if p.pooled is not None and p.permuted is not None:
         margin = 2 * (p.permuted_error or 0.0)
         if p.pooled > p.permuted + margin:
-            found.append("The filters look along directions in which the inputs vary.")
+            found.append(
+                "The data preserves more: most of what the filters see lies along "
+                "directions in which the inputs vary much."
+            )
         elif p.pooled < p.permuted - margin:
             found.append(
-                "The filters look along directions in which the inputs vary little."
+                "The data preserves less: much of what the filters see lies along "
+                "directions in which the inputs vary little."
             )
     return found
 
@@ -170,7 +174,7 @@ def _weights(layer: LayerGeometry) -> list[str]:
         (w.saturated, "are at the clip value or beyond"),
         (w.starved, "are beyond it and get no gradient"),
     ]
-    known = [f"{percent(share)} {what}" for share, what in shares if share is not None]
+    known = [f"{percent(share)} {what}" for share, what in shares if share]
     if known:
         found.append(f"{', '.join(known)}.")
     if w.levels:

@@ -200,7 +200,7 @@ def test_figures_stand_in_sentences(report, page):
     ):
         assert figure in words
     first = words[: words.index("In other bases")]
-    assert "The filters look along directions in which the inputs vary little." in first
+    assert "The data preserves less" in first
 
 
 def test_what_is_not_known_is_not_said(page):

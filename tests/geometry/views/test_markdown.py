@@ -36,7 +36,7 @@ def test_the_table_has_a_row_of_figures_for_each_layer(report):
     assert row["Pooled r"] == f"{layer.products.pooled:.3f}"
     assert row["Mean r"] == f"{layer.products.mean:.3f}"
     assert row["Median r"] == f"{layer.products.median:.3f}"
-    assert row["Predicted r"] == f"{layer.products.predicted_median:.3f}"
+    assert row["Predicted median"] == f"{layer.products.predicted_median:.3f}"
     assert row["Permuted r"] == f"{layer.products.permuted:.3f}"
     assert row["Sign flips"] == f"{100 * layer.products.centred_flips:.1f} %"
     assert row["Verdict"] == f"**{layer.verdicts[0].kind}**"
