@@ -55,8 +55,8 @@ _MEANINGS = {
     "mixes in.",
     "Median r": "Of these the median, to compare with the predicted one.",
     "Predicted median": "What the angle and the variance along the weights let expect "
-    "of it: 1 / sqrt(1 + tan²(angle) / rho). rho is the variance of the inputs along the "
-    "weights, relative to that in a mean direction.",
+    "of it: 1 / sqrt(1 + tan²(angle) / rho). rho is the variance of the inputs along "
+    "the weights, relative to that in a mean direction.",
     "Permuted r": "The correlation where the elements of the inputs are permuted at "
     "random. It is near the cosine of the angle. A higher pooled r shows that the "
     "filters look along directions in which the inputs vary; a lower one, as in many "

@@ -37,7 +37,7 @@ from kerasbnn.geometry.views.plots_canvas import (
     short_name,
 )
 
-COLOR_OF_FIT = "#d55e00"
+COLOR_OF_FIT = "#4d4d4d"
 
 Indexed = Sequence[tuple[int, LayerGeometry]]
 """Layers with their places in the report, which give them their colors."""
