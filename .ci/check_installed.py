@@ -52,6 +52,9 @@ def check_with_backend():
     loaded = keras.saving.load_model("model.keras")
     kernel = keras.ops.convert_to_numpy(loaded.layers[0].quantize_kernel())
     assert set(np.unique(kernel)) <= {-1.0, 1.0}, kernel
+    report = kerasbnn.audit(loaded, x, verbose=0)
+    report.show()
+    assert report[layer.name].products.pooled > 0.5, report
 
 
 if __name__ == "__main__":

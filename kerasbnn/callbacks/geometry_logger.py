@@ -99,7 +99,7 @@ class GeometryLogger(keras.callbacks.Callback):
         self.start: dict[str, np.ndarray] = {}
         self._last: dict[str, np.ndarray] = {}
         self._figures: dict[str, float] = {}
-        self._seconds = self._own_seconds = 0.0
+        self._seconds = self._own_seconds = self._last_seconds = 0.0
 
     def on_train_begin(self, logs=None):
         kernels = self._kernels()
@@ -115,26 +115,30 @@ class GeometryLogger(keras.callbacks.Callback):
         self._last = {kernel.name: _codes(kernel) for kernel in kernels}
         self._began = time.perf_counter()
         self._figures = {}
-        self._seconds = self._own_seconds = 0.0
+        self._seconds = self._own_seconds = self._last_seconds = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         ended = time.perf_counter()
-        self._seconds += ended - self._began
-        if self._is_time(epoch):
+        # The first epoch takes longer than all others, as it compiles the model.
+        is_first = not self._figures
+        if not is_first:
+            self._seconds += ended - self._began
+        if is_first or self._is_time(epoch):
             self._figures = self._measure()
-            self._own_seconds += time.perf_counter() - ended
+            self._last_seconds = time.perf_counter() - ended
+            if not is_first:
+                self._own_seconds += self._last_seconds
         if logs is not None:
             logs.update(self._figures)
 
     def _is_time(self, epoch):
-        if not self._figures:
-            return True
         if self.every is not None:
             return epoch % int(self.every) == 0
-        return self._own_seconds <= SHARE_OF_TIME * self._seconds
+        # What it took last time, it will take again.
+        return self._own_seconds + self._last_seconds <= SHARE_OF_TIME * self._seconds
 
     def _kernels(self) -> list[AuditedKernel]:
         # On JAX, asking for the model brings its variables up to date.

@@ -32,6 +32,7 @@ class TimedLogger(GeometryLogger):
         self.own, self.others = [], []
 
     def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
         self._start = time.process_time()
 
     def on_epoch_end(self, epoch, logs=None):
