@@ -36,6 +36,8 @@ from kerasbnn.models.batches import to_numpy
 # Eigenvalues to report; the rest of the spectrum is noise of few windows.
 LARGEST_EIGENVALUES = 64
 
+NO_LATENT_WEIGHTS = "There are no continuous weights behind the quantized ones."
+
 # Values per channel with which statistics can be compared.
 FEWEST_VALUES = 32
 
@@ -71,7 +73,8 @@ def assemble(
     # In another basis, one code that flips changes all quantized weights.
     weights = _weights(kernel, start if kernel.is_elementwise else None)
     problems = _problems(kernel, measurement, weights, has_data)
-    angles = _angles(measurement, kernel, weights)
+    angles = angle_degrees(measurement.continuous, measurement.quantized, axis=1)
+    angles = angles.ravel()
     predicted, rho = predictions(measurement, angles)
     layer = LayerGeometry(
         name=kernel.name,
@@ -104,10 +107,14 @@ def assemble(
         )
     layer = replace(layer, problems=tuple(problems))
     if not kernel.has_latent:
-        remedy = "Nothing to do: there is nothing to compare the weights with."
-        layer = replace(layer, angles=Angles(), products=Products(), histograms={})
+        # A comparison of the weights with themselves would read as perfect.
+        verdict = Verdict("keep_quantized", NO_LATENT_WEIGHTS, "Nothing to do.")
         return replace(
-            layer, verdicts=(Verdict("keep_quantized", problems[-1], remedy),)
+            layer,
+            angles=Angles(),
+            products=Products(),
+            histograms={},
+            verdicts=(verdict,),
         )
     return replace(layer, verdicts=judge(layer, thresholds))
 
@@ -132,13 +139,8 @@ def _problems(kernel, measurement, weights, has_data):
             "whatever it is."
         )
     if not kernel.has_latent:
-        problems.append("There are no continuous weights behind the quantized ones.")
+        problems.append(NO_LATENT_WEIGHTS)
     return problems
-
-
-def _angles(measurement, kernel, weights):
-    """Return the angle of each filter; NaN where it has none."""
-    return angle_degrees(measurement.continuous, measurement.quantized, axis=1).ravel()
 
 
 def _summarized(angles, measurement, kernel, weights):

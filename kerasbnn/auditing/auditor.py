@@ -107,6 +107,13 @@ def audit(
             f"Model '{model.name}' has no dense layer or convolution to audit{where}."
             + (f" Skipped: {why}." if why else "")
         )
+    known = [f"{kernel.path}/{kernel.operation.kernel}" for kernel in kernels]
+    if start and not set(start) & set(known):
+        raise ValueError(
+            f"`start` has none of the kernels that are audited, {', '.join(known)}. "
+            f"Received: {', '.join(start)}. Pass what models.quantized_weights has "
+            "returned for this model."
+        )
     passes = Passes(model, kernels, Sampling(max_patches, PERMUTED_WINDOWS, seed))
     if data is not None:
         # A batch has one sample at least, so data without end has an end here.

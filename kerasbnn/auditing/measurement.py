@@ -65,7 +65,6 @@ class KernelMeasurement:
         self.sample = RowSample(sampling.patches, sampling.seed)
         self.control = RowSample(sampling.patches, sampling.seed)
         self.inputs_are_finite = True
-        self.calls = 0
         self._taps = Moments(self.fan_in * self.groups)
         # Channels of the inputs, and for each a value near its mean.
         self._channels = 0
@@ -131,7 +130,6 @@ class KernelMeasurement:
         windows = self._windows_of(values.shape)
         if not (len(values) and windows.positions and self.inputs_are_finite):
             return None
-        self.calls += 1
         with np.errstate(over="ignore", invalid="ignore"):
             quantized, continuous, others = self._products(x, own, products)
             parts = [

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from kerasbnn.models import printing
 from kerasbnn.models.profiling import profile
 
 # Where the output goes to a file there is no terminal whose width to ask for.
@@ -105,18 +106,7 @@ def print_table(result: dict, *, print_fn=None, console: Console | None = None):
     # One column for binary weights and one for others fit; each further one needs more.
     further = max(0, len(result["totals"]["weights"]) - 2)
     width = WIDTH + WIDTH_OF_FURTHER_BITS * further
-    if print_fn is not None:
-        plain = Console(width=width, color_system=None, force_terminal=False)
-        with plain.capture() as capture:
-            plain.print(_table(result))
-        for line in capture.get().splitlines():
-            print_fn(line.rstrip())
-        return
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console.width = width
-    console.print(_table(result))
+    printing.print_table(_table(result), width, print_fn, console)
 
 
 def _table(result):

@@ -8,6 +8,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from kerasbnn.models import printing
+
 # Where the output goes to a file there is no terminal whose width to ask for.
 WIDTH = 100
 
@@ -147,18 +149,7 @@ class SwapReport:
             ...     print_fn=lambda line: None
             ... )
         """
-        if print_fn is not None:
-            plain = Console(width=WIDTH, color_system=None, force_terminal=False)
-            with plain.capture() as capture:
-                plain.print(_table(self))
-            for line in capture.get().splitlines():
-                print_fn(line.rstrip())
-            return
-        if console is None:
-            console = Console()
-            if not console.is_terminal:
-                console.width = WIDTH
-        console.print(_table(self))
+        printing.print_table(_table(self), WIDTH, print_fn, console)
 
 
 def _table(report):

@@ -366,6 +366,8 @@ def test_flips_since_the_start_of_training(rng):
     report = kerasbnn.audit(model, start=start)
     assert report["d"].weights.flips_since_start == pytest.approx(0.2)
     assert kerasbnn.audit(model)["d"].weights.flips_since_start is None
+    with pytest.raises(ValueError, match="none of the kernels .*, d/kernel"):
+        kerasbnn.audit(model, start={"e/kernel": kernel})
 
 
 def test_progress_is_shown(conv_net, capsys):
