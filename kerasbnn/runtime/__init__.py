@@ -1,0 +1,1 @@
+"""Runs what `kerasbnn.convert` writes; needs numpy and ai-edge-litert only."""

@@ -1,0 +1,1 @@
+"""Converts Keras models to .tflite files with packed binary weights."""
