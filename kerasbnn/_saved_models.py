@@ -27,7 +27,7 @@ def start_keras():
     show_all = "TF_CPP_MIN_LOG_LEVEL" in os.environ
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with contextlib.nullcontext() if show_all else _held_back_errors():
+        with contextlib.nullcontext() if show_all else held_back_errors():
             importlib.import_module("keras")
     except ModuleNotFoundError as error:
         if error.name not in ("keras", "tensorflow", "jax", "torch"):
@@ -40,7 +40,7 @@ def start_keras():
 
 
 @contextlib.contextmanager
-def _held_back_errors() -> Iterator[None]:
+def held_back_errors() -> Iterator[None]:
     """Hold back what is written to the standard error; show it after an exception.
 
     TensorFlow's libraries write some lines before they read their log level, and past

@@ -1,0 +1,138 @@
+"""Marks: calls of layers that pass through the TensorFlow converter by number.
+
+While a model is exported, a layer that the converter shall not touch emits a custom
+operation that carries nothing but the number of its mark. What the mark stands for
+stays here, so that no weights travel through TensorFlow.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kerasbnn.runtime.composites import CONV_2D, DENSE, Composite
+
+DOT = "KerasbnnDot"
+AFFINE = "KerasbnnAffine"
+SIGN = "KerasbnnSign"
+
+
+@dataclass(frozen=True, eq=False)
+class Dot:
+    """Dot products with binary or ternary weights.
+
+    Attributes:
+        path: Path of the layer in the model.
+        kernel: Attribute of the layer that holds the latent weights.
+        composite: What it computes, on inputs of floats.
+        values: int8 weights of -1, 0 and 1: `(out, in)`, `(out, height, width, in)` or,
+            depthwise, `(height, width, out)`.
+        scale: float32 magnitude of the weights of each output, or None for 1.
+        bias: float32 bias of each output, or None.
+    """
+
+    path: str
+    kernel: str
+    composite: Composite
+    values: np.ndarray
+    scale: np.ndarray | None
+    bias: np.ndarray | None
+
+    @property
+    def name(self) -> str:
+        """Path of the layer, and of the kernel where it has two."""
+        if self.kernel in ("kernel", ""):
+            return self.path
+        return f"{self.path}/{self.kernel}"
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """One multiplication and one addition for each channel, both rounded.
+
+    Attributes:
+        path: Path of the layer in the model.
+        scale: float32 factor of each channel, or None for 1.
+        shift: float32 addend of each channel.
+    """
+
+    path: str
+    scale: np.ndarray | None
+    shift: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Sign:
+    """The sign of a tensor, +1 for 0.
+
+    Attributes:
+        path: Path of the layer whose inputs it quantizes, or of the quantizer.
+    """
+
+    path: str
+
+
+Mark = Dot | Affine | Sign
+OPERATIONS = {Dot: DOT, Affine: AFFINE, Sign: SIGN}
+
+
+@dataclass
+class Marks:
+    """The marks of one export, in the order of the calls.
+
+    Attributes:
+        marks: The marks; the number of one is its place.
+        left_float: Why a quantized layer is not packed, by its path.
+    """
+
+    marks: list[Mark] = field(default_factory=list)
+    left_float: dict[str, str] = field(default_factory=dict)
+
+    def emit(self, mark: Mark, inputs):
+        """Emit the operation of a mark.
+
+        Args:
+            mark: The mark.
+            inputs: A TensorFlow tensor of floats.
+
+        Returns:
+            Tensor with the shape of the outputs; its values are of no use.
+        """
+        import tensorflow as tf
+
+        number = len(self.marks)
+        self.marks.append(mark)
+        implements = (
+            f'name: "{OPERATIONS[type(mark)]}" '
+            'attr { key: "tfl_fusable_op" value { b: true } } '
+            f'attr {{ key: "mark" value {{ i: {number} }} }}'
+        )
+        stand_in = tf.function(
+            lambda x: _stand_in(mark, x),
+            experimental_implements=implements,
+            autograph=False,
+        )
+        return stand_in(inputs)
+
+
+def _stand_in(mark, x):
+    """Return something of the right shape; the converter never sees inside."""
+    import tensorflow as tf
+
+    if not isinstance(mark, Dot):
+        return x + 1.0
+    composite = mark.composite
+    if composite.name == DENSE:
+        return tf.matmul(x, tf.zeros((composite.in_channels, composite.out_channels)))
+    padding = "SAME" if composite.same else "VALID"
+    strides = (composite.stride_h, composite.stride_w)
+    dilations = (composite.dilation_h, composite.dilation_w)
+    taps = (composite.kernel_h, composite.kernel_w)
+    if composite.name == CONV_2D:
+        channels = composite.in_channels // composite.groups
+        kernel = tf.zeros((*taps, channels, composite.out_channels))
+        return tf.nn.convolution(
+            x, kernel, strides, padding=padding, dilations=dilations
+        )
+    # Of a depthwise convolution TensorFlow asks for equal strides.
+    kernel = tf.zeros((*taps, composite.in_channels, composite.out_channels))
+    return tf.nn.convolution(x, kernel, strides, padding=padding, dilations=dilations)
