@@ -12,6 +12,9 @@ from kerasbnn.runtime.bitpacking import words_for
 FORMAT_VERSION = 1
 PREFIX = "kerasbnn."
 
+# Name of the metadata of a file: JSON, as `docs/format.md` says.
+METADATA = "kerasbnn"
+
 DENSE = "kerasbnn.dense"
 CONV_2D = "kerasbnn.conv2d"
 DEPTHWISE_CONV_2D = "kerasbnn.depthwise_conv2d"

@@ -36,7 +36,9 @@ class Placed:
         chain: The chain.
         terms: Its terms.
         composite: What is computed.
-        source: Tensor of the inputs.
+        subgraph: The subgraph that it is in.
+        operator: The operation, once it is there.
+        source: Tensor of the inputs, before the operation is there.
         reads_window: Height and width of what a dense layer takes as an image, so that
             it can read bits of a number of channels that does not fill words; or None.
     """
@@ -44,6 +46,8 @@ class Placed:
     chain: Chain
     terms: Terms
     composite: Composite
+    subgraph: Subgraph
+    operator: Operator | None = None
     source: int = -1
     reads_window: tuple[int, int] | None = None
 
@@ -117,6 +121,7 @@ class _Fusion:
             if self.graph.constant(op.inputs[1]) is None:
                 target = self.graph.add_constant(np.array(shape, np.int32))
                 op.inputs = [op.inputs[0], target]
+        self.graph.drop_unused_operators()
 
     # ---- signs ----------------------------------------------------------------------
 
@@ -221,7 +226,7 @@ class _Fusion:
             }
         if chain.is_binary:
             fields["input"] = SIGN_OF_FLOAT
-        return Placed(chain, terms, replace(composite, **fields))
+        return Placed(chain, terms, replace(composite, **fields), self.graph)
 
     # ---- inputs ---------------------------------------------------------------------
 
@@ -281,19 +286,18 @@ class _Fusion:
         if placed.reads_window:
             dtype = np.uint8 if placed.yields_bits else np.float32
             output = self.graph.add_tensor((-1, 1, 1, shape[-1]), dtype)
-        operators.append(
-            make_composite(
-                self.graph,
-                composite,
-                placed.source,
-                packed_filters(placed),
-                terms.scale,
-                terms.bias,
-                output,
-                residual=self._residual(placed, operators),
-                weights=self.weights,
-            )
+        placed.operator = make_composite(
+            self.graph,
+            composite,
+            placed.source,
+            packed_filters(placed),
+            terms.scale,
+            terms.bias,
+            output,
+            residual=self._residual(placed, operators),
+            weights=self.weights,
         )
+        operators.append(placed.operator)
         if placed.reads_window:
             dtype = np.uint8 if placed.yields_bits else np.float32
             Operations(self.graph, operators).reshape(output, shape, dtype, end)

@@ -116,6 +116,27 @@ class ConversionReport:
             layer["fused"] = list(layer["fused"])
         return {**values, "compression_ratio": self.compression_ratio}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ConversionReport":
+        """Make a report from what `to_dict` has returned.
+
+        Args:
+            values: The dict.
+
+        Returns:
+            The report.
+        """
+        layers = tuple(
+            ConvertedLayer(**{**layer, "fused": tuple(layer["fused"])})
+            for layer in values["layers"]
+        )
+        checked = values["verification"]
+        values = {k: v for k, v in values.items() if k != "compression_ratio"}
+        return cls(
+            **{**values, "layers": layers, "verification": checked}
+            | ({"verification": Verification(**checked)} if checked else {})
+        )
+
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON, and write it where a path is given.
 

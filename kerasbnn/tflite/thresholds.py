@@ -3,8 +3,8 @@
 Between the two, each channel goes through a chain of float32 multiplications and
 additions: a bias, batch normalization. Every rounded product with a constant and every
 rounded sum with one is monotone, and so is the chain. So the sign changes at most once
-along the integers that a dot product can be, and it is found where by evaluating the very
-expression that Keras evaluates.
+along the integers that a dot product can be, and where it does is found by evaluating
+the very expression that Keras evaluates.
 """
 
 from collections.abc import Sequence

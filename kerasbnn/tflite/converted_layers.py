@@ -1,0 +1,99 @@
+"""From what was fused to what the report says of each layer."""
+
+import math
+
+import keras
+
+from kerasbnn.layers.base import QuantizedLayer
+from kerasbnn.models.layer_paths import named_layers, sublayers
+from kerasbnn.runtime.composites import BITS, FLOAT
+from kerasbnn.tflite.fusion import Placed
+from kerasbnn.tflite.marks import Marks
+from kerasbnn.tflite.report import ConvertedLayer
+
+_INPUTS = {BITS: "bits", FLOAT: "floats"}
+
+
+def converted_layers(
+    model: keras.Model, marks: Marks, placed: list[Placed]
+) -> tuple[ConvertedLayer, ...]:
+    """Tell what became of each layer with weights.
+
+    Args:
+        model: The model.
+        marks: The marks of its export.
+        placed: The composites that were made of them.
+
+    Returns:
+        An entry for each kernel that is packed, and for each layer that is not and is
+        not part of another's operation.
+    """
+    by_layer: dict[str, list[Placed]] = {}
+    for one in placed:
+        by_layer.setdefault(one.chain.mark.path, []).append(one)
+    fused = {path for one in placed for path in one.chain.fused}
+    found = []
+    for path, layer in named_layers(model):
+        if path in by_layer:
+            seen = set()
+            for one in by_layer[path]:
+                # A shared layer is stored once.
+                if one.chain.mark.name not in seen:
+                    seen.add(one.chain.mark.name)
+                    found.append(_packed(one, layer))
+        elif _has_own_weights(layer) and path not in fused:
+            found.append(_left_float(path, layer, marks))
+    return tuple(found)
+
+
+def _packed(one, layer):
+    mark, composite = one.chain.mark, one.composite
+    weights = mark.values.size
+    reason = "its kernel has the values -1 and 1"
+    if composite.weight_bits == 2:
+        reason = "its kernel has the values -1, 0 and 1"
+    if mark.scale is not None:
+        reason += " times a magnitude per channel"
+    fused = list(one.chain.fused)
+    if composite.output == BITS:
+        fused.append("sign")
+    return ConvertedLayer(
+        name=mark.name,
+        type=type(layer).__name__,
+        packed=True,
+        weight_bits=composite.weight_bits,
+        inputs=_INPUTS.get(composite.input, "signs"),
+        outputs=_INPUTS[composite.output],
+        fused=tuple(fused),
+        reason=reason,
+        float32_bytes=4 * (weights + (0 if mark.bias is None else mark.bias.size)),
+        bytes=one.constant_bytes,
+    )
+
+
+def _left_float(path, layer, marks):
+    reason = marks.left_float.get(path, "")
+    if not reason and not isinstance(layer, QuantizedLayer):
+        reason = "a layer of Keras, converted by TensorFlow"
+    return ConvertedLayer(
+        name=path,
+        type=type(layer).__name__,
+        packed=False,
+        weight_bits=32,
+        inputs="floats",
+        outputs="floats",
+        fused=(),
+        reason=reason or "it is not called",
+        float32_bytes=4 * sum(math.prod(w.shape) for w in _own_weights(layer)),
+        bytes=None,
+    )
+
+
+def _own_weights(layer):
+    """Return the weights that are the layer's own, not those of layers in it."""
+    inside = {id(w) for part in sublayers(layer) for w in part.weights}
+    return [w for w in layer.weights if id(w) not in inside]
+
+
+def _has_own_weights(layer):
+    return bool(_own_weights(layer))

@@ -1,0 +1,142 @@
+"""`convert`: from a Keras model to one compact .tflite file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasbnn.geometry.files import write_bytes
+from kerasbnn.models.layer_paths import checked_model
+from kerasbnn.runtime.composites import METADATA
+from kerasbnn.tflite.converted_layers import converted_layers
+from kerasbnn.tflite.finishing import finished, output_size
+from kerasbnn.tflite.fusion import fuse
+from kerasbnn.tflite.graph import Graph
+from kerasbnn.tflite.metadata import encode, make_metadata
+from kerasbnn.tflite.other_backends import convert_in_tensorflow
+from kerasbnn.tflite.report import ConversionReport
+from kerasbnn.tflite.tensorflow_export import export
+from kerasbnn.tflite.verification import check_samples, default_samples, verify
+
+DECOMPOSITIONS = ("int8", "float")
+
+
+def convert(
+    model: keras.Model,
+    path: str | Path,
+    *,
+    input_shape=None,
+    sample_inputs=None,
+    verify_samples: bool = True,
+    name: str | None = None,
+    version: str | None = None,
+    labels: Sequence[str] | None = None,
+    normalization: Mapping[str, Any] | None = None,
+    decomposition: str = "int8",
+) -> ConversionReport:
+    """Convert a model to a `.tflite` file with packed binary weights.
+
+    A binary weight takes one bit, a ternary one two. Any LiteRT interpreter runs the
+    file; `kerasbnn.Interpreter` runs it fast. Dense layers and convolutions with binary
+    or ternary kernels are packed, with what follows them; batch normalization and sign
+    become exact thresholds, and between binary layers activations are bits. All other
+    layers are converted by TensorFlow. The signs that the file decides on are those of
+    Keras on TensorFlow; outputs agree within float rounding.
+
+    The file is compared with Keras before it is written, without the delegate and with
+    it. The same model gives the same bytes.
+
+    Args:
+        model: A trained Keras model, of any kind and on any backend; on JAX or PyTorch
+            TensorFlow converts a saved copy in a process of its own.
+        path: Where to write the file.
+        input_shape: Shape of one sample without the batch axis, such as `(32, 32, 3)`;
+            only needed where the model does not know it, or leaves a size open.
+        sample_inputs: Inputs to compare with Keras on, as `model.predict` takes them;
+            None for 4 samples of random multiples of 1/256 between -1 and 1.
+        verify_samples: Whether to compare at all.
+        name: Name of the model in the file; by default that of `model`.
+        version: Version of the model in the file, any text.
+        labels: A name for each output, in the file.
+        normalization: How raw inputs become those of the model, in the file: a dict
+            with `"mean"` and `"std"`, for `(raw - mean) / std`.
+        decomposition: What interpreters without the delegate compute binary layers
+            with: `"int8"`, or `"float"`, which is several times slower but right also
+            in ai-edge-litert before 1.2.
+
+    Returns:
+        What became of each layer, in bytes and bits.
+
+    Raises:
+        TypeError: `model` is not a Keras model, or another argument is of a wrong type.
+        ValueError: An argument is not usable.
+        ConversionError: The file would differ from Keras; it names the layer.
+        FileNotFoundError: There is no such folder.
+
+    Example:
+        >>> import keras
+        >>> import kerasbnn
+        >>> binary = {
+        ...     "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip",
+        ...     "use_bias": False,
+        ... }
+        >>> model = keras.Sequential([
+        ...     keras.Input((64,)),
+        ...     kerasbnn.QuantDense(256, **binary),
+        ...     keras.layers.BatchNormalization(),
+        ...     kerasbnn.QuantDense(10, input_quantizer="ste_sign", **binary),
+        ... ])
+        >>> report = kerasbnn.convert(model, "model.tflite")
+        >>> report["quant_dense_1"].bytes < report["quant_dense_1"].float32_bytes / 20
+        True
+
+    Reference:
+        Courbariaux et al., Binarized Neural Networks, arXiv 1602.02830, section 1.3,
+        for the dot product of bits.
+    """
+    checked_model(model)
+    path = Path(path)
+    if decomposition not in DECOMPOSITIONS:
+        raise ValueError(
+            f"`decomposition` must be one of {DECOMPOSITIONS}. Received: "
+            f"{decomposition!r}."
+        )
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "it is a folder" if path.is_dir() else f"no folder '{path.parent}'"
+        raise FileNotFoundError(f"Cannot write '{path}': {problem}. Name a file.")
+    options = {
+        "input_shape": input_shape,
+        "verify_samples": verify_samples,
+        "name": name,
+        "version": version,
+        "labels": labels,
+        "normalization": normalization,
+        "decomposition": decomposition,
+    }
+    if keras.backend.backend() != "tensorflow":
+        return convert_in_tensorflow(model, path, sample_inputs, options)
+    samples = check_samples(model, sample_inputs, input_shape)
+    blob, marks = export(model, input_shape)
+    graph = Graph(blob)
+    placed = fuse(graph, marks, decomposition)
+    metadata = make_metadata(
+        name or model.name, version, labels, normalization, output_size(graph)
+    )
+    graph.set_metadata(METADATA, encode(metadata))
+    content = finished(graph, placed)
+    checked = None
+    if verify_samples:
+        if samples is None:
+            samples = default_samples(model, input_shape)
+        main = [p for p in placed if p.subgraph is graph.subgraphs[0]]
+        checked = verify(model, content, main, samples, input_shape)
+    write_bytes(content, path)
+    return ConversionReport(
+        model=model.name,
+        path=str(path),
+        bytes=len(content),
+        float32_bytes=4 * model.count_params(),
+        layers=converted_layers(model, marks, placed),
+        verification=checked,
+    )

@@ -1,0 +1,49 @@
+"""The last touch to a file: what makes it small and always the same."""
+
+from kerasbnn.tflite.fusion import Placed
+from kerasbnn.tflite.graph import Graph
+
+# Where TensorFlow's converter leaves notes on itself that no interpreter reads.
+_NOTES = (b"CONVERSION_METADATA",)
+
+
+def finished(graph: Graph, placed: list[Placed]) -> bytes:
+    """Write a file without names that differ from run to run.
+
+    Args:
+        graph: The file; it is changed.
+        placed: Its composites.
+
+    Returns:
+        Its bytes.
+    """
+    graph.model.metadata = [m for m in graph.model.metadata if m.name not in _NOTES]
+    graph.model.description = b"kerasbnn"
+    main = graph.subgraphs[0]
+    named = {p.chain.end for p in placed if p.subgraph is main}
+    for subgraph in graph.subgraphs:
+        subgraph.raw.name = b"main" if subgraph is main else None
+        for index, tensor in enumerate(subgraph.raw.tensors):
+            if subgraph is not main or index not in named:
+                # Keras and TensorFlow number names anew in each process.
+                tensor.name = None
+    for signature in graph.model.signatureDefs:
+        for entry in (*signature.inputs, *signature.outputs):
+            main.raw.tensors[entry.tensorIndex].name = entry.name
+    return graph.to_bytes()
+
+
+def output_size(graph: Graph) -> int | None:
+    """Return the number of outputs of a sample, if it is one row of them.
+
+    Args:
+        graph: The file.
+
+    Returns:
+        Their number, or None.
+    """
+    main = graph.subgraphs[0]
+    if len(main.outputs) != 1:
+        return None
+    shape = main.shape(main.outputs[0])
+    return shape[1] if len(shape) == 2 else None
