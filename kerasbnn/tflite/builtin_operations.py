@@ -7,6 +7,8 @@ from ai_edge_litert.schema_py_generated import (
     CastOptionsT,
     Conv2DOptionsT,
     DepthwiseConv2DOptionsT,
+    DequantizeOptionsT,
+    FillOptionsT,
     FullyConnectedOptionsT,
     GatherOptionsT,
     LessOptionsT,
@@ -71,6 +73,20 @@ class Operations:
         options.outDataType = tensor_type(target)
         return self.append(
             BuiltinOperator.CAST, [x], self.shape(x), target, options, out=out
+        )
+
+    def dequantize(self, x) -> int:
+        """Turn int8 values with a scale into floats."""
+        shape, options = self.shape(x), DequantizeOptionsT()
+        return self.append(
+            BuiltinOperator.DEQUANTIZE, [x], shape, np.float32, options, 2
+        )
+
+    def zeros(self, count) -> int:
+        """Make zeros, which takes less room than a constant."""
+        inputs = [self.constant([count], np.int32), self.constant(0.0)]
+        return self.append(
+            BuiltinOperator.FILL, inputs, (count,), np.float32, FillOptionsT()
         )
 
     def reshape(self, x, shape, dtype, out=None, scale=None) -> int:
@@ -174,8 +190,7 @@ class Operations:
         """Convolve images; `window` has strides, dilations and the padding."""
         options = Conv2DOptionsT()
         _set_window(options, window)
-        bias = self.constant(np.zeros(shape[-1]))
-        inputs = [x, weights, bias]
+        inputs = [x, weights, self.zeros(shape[-1])]
         return self.append(
             BuiltinOperator.CONV_2D, inputs, shape, np.float32, options, version
         )
@@ -185,11 +200,10 @@ class Operations:
         options = DepthwiseConv2DOptionsT()
         _set_window(options, window)
         options.depthMultiplier = multiplier
-        bias = self.constant(np.zeros(shape[-1]))
         # Version 2 is the one with dilation.
         return self.append(
             BuiltinOperator.DEPTHWISE_CONV_2D,
-            [x, weights, bias],
+            [x, weights, self.zeros(shape[-1])],
             shape,
             np.float32,
             options,

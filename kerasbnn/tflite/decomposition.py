@@ -19,6 +19,10 @@ from kerasbnn.tflite.graph import Subgraph
 # LiteRT scales +-1 to +-127 and back: exact for dot products up to here.
 LARGEST_EXACT_FAN_IN = 131_999
 
+# Scale of int8 values that stand for themselves; of the whole tensor, as scales of each
+# channel take 12 bytes a channel.
+ONE = (1.0,)
+
 _BYTES = np.arange(256, dtype=np.uint8)[:, np.newaxis]
 # Bits run from the low one on, so the values of a byte are those of its first channels.
 SIGNS_OF_BYTE = np.hstack([unpack_bits(_BYTES >> bit, 1) for bit in range(8)])
@@ -101,7 +105,7 @@ class _Decomposition:
                 # is cut off with them.
                 value = 255 if composite.pad_value < 0 else 0
                 x = self.add.pad(x, pads, value, np.uint8)
-            x = self._looked_up(x, SIGNS_OF_BYTE, channels, None)
+            x = self.add.dequantize(self._looked_up(x, SIGNS_OF_BYTE, channels))
         else:
             if composite.input != FLOAT:
                 x = self.add.signs(x)
@@ -123,31 +127,29 @@ class _Decomposition:
             pads.append((total // 2, total - total // 2))
         return [*pads, (0, 0)] if any(map(any, pads)) else None
 
-    def _looked_up(self, packed, table, channels, scale):
-        """Turn bytes into the values that they hold, float or int8 with a scale."""
-        dtype = np.float32 if scale is None else np.int8
+    def _looked_up(self, packed, table, channels):
+        """Turn bytes into the int8 values that they hold."""
         values_per_byte = table.shape[1]
         indices = self.add.cast(packed, np.uint8, np.int32)
-        looked_up = self.add.gather(
-            self.add.constant(table, dtype, scale), indices, dtype, scale
-        )
+        table = self.add.constant(table, np.int8, ONE)
+        looked_up = self.add.gather(table, indices, np.int8, ONE)
         *lead, count = self.add.shape(packed)
         shape = (*lead, count * values_per_byte)
-        values = self.add.reshape(looked_up, shape, dtype, scale=scale)
+        values = self.add.reshape(looked_up, shape, np.int8, scale=ONE)
         if shape[-1] != channels:
-            values = self.add.leading(values, (*lead, channels), dtype, scale)
+            values = self.add.leading(values, (*lead, channels), np.int8, ONE)
         return values
 
     def _filters(self, filters):
         composite = self.composite
         table = SIGNS_OF_BYTE if composite.weight_bits == 1 else TERNARY_OF_BYTE
-        scale = (1.0,) if self.is_int8 else None
+        channels = composite.in_channels // composite.groups
         if composite.name == DEPTHWISE_CONV_2D:
             shape = (1, *composite.filters_shape)
             filters = self.add.reshape(filters, shape, np.uint8)
-            return self._looked_up(filters, table, composite.out_channels, scale)
-        channels = composite.in_channels // composite.groups
-        return self._looked_up(filters, table, channels, scale)
+            channels = composite.out_channels
+        values = self._looked_up(filters, table, channels)
+        return values if self.is_int8 else self.add.dequantize(values)
 
     def products(self, x, pads_with_zeros, filters):
         """Return the dot products."""
