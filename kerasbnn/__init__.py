@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         optimizers,
         quantizers,
         recipes,
+        tflite,
     )
     from kerasbnn.auditing import audit
     from kerasbnn.binarizing import binarize
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         QuantSeparableConv1D,
         QuantSeparableConv2D,
     )
+    from kerasbnn.tflite import convert
 
 __all__ = [
     "QuantConv1D",
@@ -60,6 +62,7 @@ __all__ = [
     "binarize",
     "callbacks",
     "constraints",
+    "convert",
     "geometry",
     "layers",
     "metrics",
@@ -67,10 +70,11 @@ __all__ = [
     "optimizers",
     "quantizers",
     "recipes",
+    "tflite",
 ]
 
 # What is neither a module nor a layer, and the module that it comes from.
-_FUNCTIONS = {"audit": "auditing", "binarize": "binarizing"}
+_FUNCTIONS = {"audit": "auditing", "binarize": "binarizing", "convert": "tflite"}
 _MODULES = [
     name
     for name in __all__
@@ -78,6 +82,7 @@ _MODULES = [
 ]
 _REGISTERING = ("layers", "metrics", "optimizers", "recipes")
 _BACKENDS = ("tensorflow", "jax", "torch")
+_CONVERTERS = ("ai_edge_litert", "flatbuffers")
 
 
 def __getattr__(name):
@@ -89,6 +94,11 @@ def __getattr__(name):
         home = _FUNCTIONS.get(name, "layers")
         return getattr(importlib.import_module(f"kerasbnn.{home}"), name)
     except ModuleNotFoundError as error:
+        if error.name in _CONVERTERS:
+            raise ImportError(
+                f"kerasbnn.{name} needs {error.name!r}, which is not installed. Run: "
+                'pip install "kerasbnn[tflite]".'
+            ) from error
         if error.name not in ("keras", *_BACKENDS):
             raise
         raise ImportError(

@@ -10,7 +10,7 @@ from kerasbnn.geometry.files import write_bytes
 from kerasbnn.models.layer_paths import checked_model
 from kerasbnn.runtime.composites import METADATA
 from kerasbnn.tflite.converted_layers import converted_layers
-from kerasbnn.tflite.finishing import finished, output_size
+from kerasbnn.tflite.finishing import check_operations, finished, output_size
 from kerasbnn.tflite.fusion import fuse
 from kerasbnn.tflite.graph import Graph
 from kerasbnn.tflite.metadata import encode, make_metadata
@@ -120,6 +120,7 @@ def convert(
     blob, marks = export(model, input_shape)
     graph = Graph(blob)
     placed = fuse(graph, marks, decomposition)
+    check_operations(graph)
     metadata = make_metadata(
         name or model.name, version, labels, normalization, output_size(graph)
     )

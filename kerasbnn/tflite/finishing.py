@@ -1,10 +1,37 @@
 """The last touch to a file: what makes it small and always the same."""
 
+from kerasbnn.tflite.errors import ConversionError
 from kerasbnn.tflite.fusion import Placed
 from kerasbnn.tflite.graph import Graph
 
 # Where TensorFlow's converter leaves notes on itself that no interpreter reads.
 _NOTES = (b"CONVERSION_METADATA",)
+
+
+def check_operations(graph: Graph):
+    """Check that a LiteRT interpreter has all operations of a file.
+
+    Args:
+        graph: The file.
+
+    Raises:
+        ConversionError: TensorFlow's converter has left operations that no interpreter
+            has.
+    """
+    unknown = {
+        op.custom_name
+        for subgraph in graph.subgraphs
+        for op in subgraph.operators
+        if op.custom_name is not None
+    }
+    if unknown:
+        raise ConversionError(
+            f"LiteRT has no operation for {', '.join(sorted(unknown))} as this model "
+            "uses it. Models must compute in float32, not in half precision "
+            "(build the model anew under keras.config.set_dtype_policy('float32') and "
+            "set its weights), with operations that TensorFlow Lite has. No file was "
+            "written."
+        )
 
 
 def finished(graph: Graph, placed: list[Placed]) -> bytes:

@@ -152,7 +152,8 @@ class _Lowering:
         if type(quantizer) is RSign and quantizer.channel_axes == (-1,):
             shift = _eagerly(lambda: quantizer.shift).reshape(-1)
             if len(shift) == x.shape[-1]:
-                x = self.marks.emit(Affine(path, None, shift), x)
+                own_path = self.paths.get(id(quantizer), path)
+                x = self.marks.emit(Affine(own_path, None, shift), x)
                 return self.marks.emit(Sign(path), x)
         if is_sign(quantizer):
             return self.marks.emit(Sign(path), x)

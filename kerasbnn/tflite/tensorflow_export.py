@@ -65,7 +65,9 @@ def input_names(model: keras.Model, tensors) -> list[str]:
     """
     names = [tensor.name for tensor in getattr(model, "inputs", None) or []]
     # Keras numbers the names that nobody gave, anew in each process.
-    is_given = not any(re.fullmatch(r"keras_tensor(_\d+)?", name) for name in names)
+    is_given = not any(
+        re.fullmatch(r"(keras_tensor|input_layer)(_\d+)?", name) for name in names
+    )
     if is_given and len(set(names)) == len(tensors):
         return names
     return [f"input_{i}" for i in range(len(tensors))]
