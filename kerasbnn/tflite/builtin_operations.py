@@ -21,6 +21,7 @@ from ai_edge_litert.schema_py_generated import (
     SelectV2OptionsT,
     SliceOptionsT,
 )
+from numpy.typing import DTypeLike
 
 from kerasbnn.tflite.graph import Subgraph, tensor_type
 
@@ -43,7 +44,7 @@ class Operations:
         """Return the shape of a tensor, -1 for an open size."""
         return self.subgraph.shape(tensor)
 
-    def constant(self, values, dtype=np.float32, scale=None) -> int:
+    def constant(self, values, dtype: DTypeLike = np.float32, scale=None) -> int:
         """Add a constant."""
         return self.subgraph.add_constant(np.asarray(values, dtype), scale)
 

@@ -1,11 +1,10 @@
 """A .tflite file as a graph that can be read and changed; needs no TensorFlow."""
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-IDENTIFIER = b"TFL3"
+from kerasbnn.tflite.writing import packed_model
 
 _DTYPES = {
     schema.TensorType.FLOAT32: np.float32,
@@ -167,9 +166,7 @@ class Graph:
             subgraph.drop_unused()
         _drop_unused_codes(self.model)
         _drop_unused_buffers(self.model)
-        builder = flatbuffers.Builder(1 << 16)
-        builder.Finish(self.model.Pack(builder), IDENTIFIER)
-        return bytes(builder.Output())
+        return packed_model(self.model)
 
 
 class Subgraph:
@@ -240,7 +237,7 @@ class Subgraph:
         """
         tensor = schema.TensorT()
         tensor.type = tensor_type(dtype)
-        tensor.name = name.encode()
+        tensor.name = name.encode() or None
         tensor.buffer = 0
         if scale is not None:
             quantization = schema.QuantizationParametersT()
@@ -316,8 +313,8 @@ class Subgraph:
                 raw.builtinOptions2 = options
         return Operator(raw, self.graph.model.operatorCodes[raw.opcodeIndex])
 
-    def drop_unused(self):
-        """Remove operations and tensors whose values nothing needs."""
+    def drop_unused_operators(self):
+        """Remove operations whose values nothing needs."""
         needed = set(self.outputs)
         kept = []
         for op in reversed(self.operators):
@@ -325,9 +322,14 @@ class Subgraph:
                 kept.append(op)
                 needed |= set(op.inputs)
         self.operators = kept[::-1]
+
+    def drop_unused(self):
+        """Remove operations and tensors whose values nothing needs."""
+        self.drop_unused_operators()
         self.raw.operators = [op.raw for op in self.operators]
-        used = needed | set(self.inputs)
-        used |= {tensor for op in self.operators for tensor in op.outputs}
+        used = set(self.inputs) | set(self.outputs)
+        for op in self.operators:
+            used |= {*op.inputs, *op.outputs}
         places = sorted(used - {-1})
         moved = {old: new for new, old in enumerate(places)} | {-1: -1}
         self.raw.tensors = [self.raw.tensors[old] for old in places]
