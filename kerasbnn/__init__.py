@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         optimizers,
         quantizers,
         recipes,
+        runtime,
         tflite,
     )
     from kerasbnn.auditing import audit
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
         QuantSeparableConv1D,
         QuantSeparableConv2D,
     )
+    from kerasbnn.runtime import Interpreter
     from kerasbnn.tflite import convert
 
 __all__ = [
+    "Interpreter",
     "QuantConv1D",
     "QuantConv1DTranspose",
     "QuantConv2D",
@@ -70,11 +73,17 @@ __all__ = [
     "optimizers",
     "quantizers",
     "recipes",
+    "runtime",
     "tflite",
 ]
 
 # What is neither a module nor a layer, and the module that it comes from.
-_FUNCTIONS = {"audit": "auditing", "binarize": "binarizing", "convert": "tflite"}
+_FUNCTIONS = {
+    "Interpreter": "runtime",
+    "audit": "auditing",
+    "binarize": "binarizing",
+    "convert": "tflite",
+}
 _MODULES = [
     name
     for name in __all__

@@ -1,11 +1,185 @@
-"""Finds and loads the native delegate."""
+"""Finds, loads and tests the native delegate, once in a process."""
+
+import ctypes
+import os
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerasbnn.runtime.errors import DelegateError
+
+LIBRARY = "libkerasbnn_delegate"
+FORCE = "KERASBNN_FORCE_IMPLEMENTATION"
+_SUFFIXES = (".so", ".dylib", ".dll")
+
+REINSTALL = (
+    "It is compiled when kerasbnn is installed: install a C++ compiler (g++ or "
+    "clang++; on Debian `apt install g++`) and run "
+    '`pip install --force-reinstall --no-deps --no-cache-dir "kerasbnn"`, or '
+    "`pip install -e .` in a checkout."
+)
+
+_lock = threading.Lock()
+_loaded: "Loaded | None" = None
+_has_warned = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of the delegate in this process.
+
+    Attributes:
+        delegate: LiteRT's object of it, or None where it cannot be used.
+        library: Path of the library, or None where there is none.
+        implementation: Name of the implementation in use, or None.
+        available: Names of those that this processor can run.
+        self_test: `"passed"`, `"failed"` or `"not run"`.
+        problem: Why it cannot be used, or None.
+    """
+
+    delegate: Any = None
+    library: Path | None = None
+    implementation: str | None = None
+    available: tuple[str, ...] = ()
+    self_test: str = "not run"
+    problem: str | None = None
+
+
+def delegate_path() -> str:
+    """Return where the native delegate is, for any interpreter of LiteRT.
+
+    Returns:
+        Path of the shared library.
+
+    Raises:
+        DelegateError: There is none; the text says how to get it.
+
+    Example:
+        >>> from kerasbnn.runtime import DelegateError, delegate_path
+        >>> try:
+        ...     found = delegate_path().endswith((".so", ".dylib", ".dll"))
+        ... except DelegateError:
+        ...     found = True  # installed without a compiler
+        >>> found
+        True
+    """
+    found = _find()
+    if found is None:
+        raise DelegateError(
+            f"kerasbnn's native delegate, {LIBRARY}{_SUFFIXES[0]}, is not installed. "
+            f"{REINSTALL}"
+        )
+    return str(found)
+
+
+def load() -> Loaded:
+    """Load and test the delegate at the first call; return what became of it.
+
+    Returns:
+        The same object at every call.
+    """
+    global _loaded
+    with _lock:
+        if _loaded is None:
+            _loaded = _load()
+        return _loaded
 
 
 def load_if_usable():
-    """Return the delegate, or None."""
+    """Return the delegate for LiteRT, if it is there and has passed its test.
+
+    Returns:
+        LiteRT's object of the delegate, or None.
+
+    Raises:
+        DelegateError: The environment variable `KERASBNN_FORCE_IMPLEMENTATION` asks for
+            an implementation that cannot be had.
+    """
+    loaded = load()
+    if loaded.delegate is None and os.environ.get(FORCE):
+        raise DelegateError(
+            f"{FORCE}={os.environ[FORCE]} cannot be followed: {loaded.problem} Unset "
+            "it to run what is available."
+        )
+    return loaded.delegate
+
+
+def implementation() -> str | None:
+    """Return the name of the implementation in use, or None without the delegate."""
+    return load().implementation
+
+
+def warn_of_missing_delegate():
+    """Warn, once in a process, that files run without the delegate."""
+    global _has_warned
+    with _lock:
+        if _has_warned:
+            return
+        _has_warned = True
+    warnings.warn(
+        "Binary layers run as built-in operations of LiteRT, with the same results but "
+        f"several times slower: {load().problem} "
+        "`print(kerasbnn.runtime.status())` tells more; pass `delegate=False` to run "
+        "like this without a warning.",
+        stacklevel=3,
+    )
+
+
+def _folders():
+    """Yield where the library may be: an editable install has it beside no source."""
+    # Imported here, for it is this package that is being imported.
+    from kerasbnn import runtime
+
+    for folder in runtime.__path__:
+        yield Path(folder)
+        yield Path(folder) / "native"
+
+
+def _find():
+    for folder in _folders():
+        for suffix in _SUFFIXES:
+            path = folder / f"{LIBRARY}{suffix}"
+            if path.is_file():
+                return path.resolve()
     return None
 
 
-def implementation():
-    """Return the name of the implementation in use."""
-    return None
+def _load():
+    try:
+        path = Path(delegate_path())
+    except DelegateError as error:
+        return Loaded(problem=str(error))
+    from ai_edge_litert.interpreter import load_delegate
+
+    from kerasbnn.runtime.self_test import failure_of
+
+    try:
+        library = ctypes.CDLL(str(path))
+        available = tuple(_text(library, "kerasbnn_implementations").split(","))
+        delegate = load_delegate(str(path))
+    except (OSError, ValueError, AttributeError) as error:
+        return Loaded(
+            library=path, problem=f"the native delegate does not load: {error}."
+        )
+    name = _text(library, "kerasbnn_implementation")
+    failure = failure_of(delegate)
+    if failure is not None:
+        return Loaded(
+            library=path,
+            implementation=None,
+            available=available,
+            self_test="failed",
+            problem=(
+                f"the implementation {name!r} of the native delegate failed its test: "
+                f"{failure} Please report this with your processor's name."
+            ),
+        )
+    return Loaded(delegate, path, name, available, "passed")
+
+
+def _text(library, function):
+    call = getattr(library, function)
+    call.restype, call.argtypes = ctypes.c_char_p, []
+    return (call() or b"").decode()
