@@ -250,6 +250,8 @@ PLANTS = {
     "geometry/theory/signs.py": ("import keras", "The geometry needs numpy"),
     "geometry/angles.py": ("import kerasbnn._checks", "lines below its own"),
     "geometry/report.py": ("import matplotlib", "The geometry needs numpy"),
+    "runtime/pool.py": ("import keras", "The runtime needs numpy"),
+    "runtime/interpreter.py": ("import tensorflow", "The runtime needs numpy"),
     "quantizers/base.py": ("from kerasbnn import layers", "lines below its own"),
 }
 

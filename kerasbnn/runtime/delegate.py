@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 import threading
 import warnings
 from dataclasses import dataclass
@@ -128,11 +129,8 @@ def warn_of_missing_delegate():
 
 
 def _folders():
-    """Yield where the library may be: an editable install has it beside no source."""
-    # Imported here, for it is this package that is being imported.
-    from kerasbnn import runtime
-
-    for folder in runtime.__path__:
+    """Yield where the library may be: not beside the source, if that is editable."""
+    for folder in sys.modules["kerasbnn.runtime"].__path__:
         yield Path(folder)
         yield Path(folder) / "native"
 
@@ -160,8 +158,9 @@ def _load():
         available = tuple(_text(library, "kerasbnn_implementations").split(","))
         delegate = load_delegate(str(path))
     except (OSError, ValueError, AttributeError) as error:
+        text = " ".join(str(error).split()).rstrip(".")
         return Loaded(
-            library=path, problem=f"the native delegate does not load: {error}."
+            library=path, problem=f"the native delegate does not load: {text}."
         )
     name = _text(library, "kerasbnn_implementation")
     failure = failure_of(delegate)

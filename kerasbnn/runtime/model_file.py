@@ -122,13 +122,13 @@ def check_beginning(content: bytes, source: str):
     """
     if content[4:8] == IDENTIFIER:
         return
+    verb = "is" if source.endswith("'") else "are"
     if not content:
         raise ModelError(
-            f"{source} is empty; expected a .tflite file. Copy or convert it again."
+            f"{source} {verb} empty; expected a .tflite file. Copy or convert it again."
         )
     kinds = (kind for start, kind in _OTHER_KINDS.items() if content.startswith(start))
     kind = next(kinds, None)
-    verb = "is" if source.endswith(("'", '"')) else "are"
     raise ModelError(
         f"{source} {verb} not a .tflite file"
         + (f" but {kind}" if kind else "")

@@ -71,7 +71,8 @@ def failure_of(delegate) -> str | None:
         batches = [inputs, [array[:1] for array in inputs]]
         results = [runner.run(signature, batch) for batch in batches]
     except (ModelError, RuntimeError, ValueError) as error:
-        return " ".join(str(error).split())
+        text = " ".join(str(error).split()).rstrip(".")
+        return f"{text or 'LiteRT could not be joined with it'}."
     taken = taken_by_delegate(litert)
     for placed in file.composites:
         if placed.output not in taken:
