@@ -1,4 +1,6 @@
-"""Writes valid inputs for `fuzz_delegate`: python -m tests.runtime.native.make_corpus FOLDER
+"""Writes valid inputs for `fuzz_delegate`, to start from.
+
+    python -m tests.runtime.native.make_corpus FOLDER
 
 Each is a random composite: three bytes that choose its name and tensors, one byte for
 each tensor, and its attributes as a file holds them.
