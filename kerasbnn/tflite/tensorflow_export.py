@@ -1,7 +1,10 @@
 """From a Keras model to what TensorFlow's converter makes of it, marks included."""
 
+import contextlib
 import re
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -26,6 +29,25 @@ def export(model: keras.Model, input_shape=None) -> tuple[bytes, Marks]:
     Raises:
         ValueError: The shape of the inputs is malformed, or not known.
     """
+    with marked_calls(model) as marks, converter_of(model, input_shape) as converter:
+        converter.allow_custom_ops = True
+        return converter.convert(), marks
+
+
+@contextlib.contextmanager
+def converter_of(model: keras.Model, input_shape=None) -> Iterator[Any]:
+    """Trace a model and prepare TensorFlow's converter, without what they print.
+
+    Args:
+        model: A built model, on the TensorFlow backend.
+        input_shape: As for `symbolic_inputs`.
+
+    Yields:
+        A `tf.lite.TFLiteConverter`, which can be used inside.
+
+    Raises:
+        ValueError: The shape of the inputs is malformed, or not known.
+    """
     import tensorflow as tf
 
     args, kwargs, _ = symbolic_inputs(model, input_shape)
@@ -43,14 +65,11 @@ def export(model: keras.Model, input_shape=None) -> tuple[bytes, Marks]:
     with tempfile.TemporaryDirectory() as folder, held_back_errors():
         archive = keras.export.ExportArchive()
         archive.track(model)
-        with marked_calls(model) as marks:
-            archive.add_endpoint(SIGNATURE, serve, input_signature=specs)
-            archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
+        archive.add_endpoint(SIGNATURE, serve, input_signature=specs)
+        archive.write_out(folder, verbose=False)
+        yield tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[SIGNATURE]
         )
-        converter.allow_custom_ops = True
-        return converter.convert(), marks
 
 
 def input_names(model: keras.Model, tensors) -> list[str]:

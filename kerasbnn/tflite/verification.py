@@ -24,12 +24,15 @@ DEFAULT_SAMPLES = 4
 TOLERANCE = 1e-4
 
 
-def default_samples(model: keras.Model, input_shape=None) -> list[np.ndarray]:
+def default_samples(
+    model: keras.Model, input_shape=None, count: int = DEFAULT_SAMPLES
+) -> list[np.ndarray]:
     """Make inputs to compare on.
 
     Args:
         model: The model.
         input_shape: As for `convert`.
+        count: Number of samples.
 
     Returns:
         An array for each input: multiples of 1/256 between -1 and 1, with which sums of
@@ -40,7 +43,7 @@ def default_samples(model: keras.Model, input_shape=None) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     samples = []
     for tensor in keras.tree.flatten((args, kwargs)):
-        shape = (DEFAULT_SAMPLES, *tensor.shape[1:])
+        shape = (count, *tensor.shape[1:])
         if "float" in tensor.dtype:
             values = rng.integers(-256, 257, size=shape) / 256
         else:
