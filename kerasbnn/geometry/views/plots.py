@@ -91,16 +91,41 @@ def save(figure: "Figure", path: str | Path):
         >>> Path("empty.png").read_bytes()[1:4]
         b'PNG'
     """
+    ending = check_format(path)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending, dpi=DOTS_PER_INCH)
+    write_bytes(buffer.getvalue(), path)
+
+
+def check_format(path: str | Path) -> str:
+    """Check that matplotlib can write a picture of this name.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its format, such as `"png"`.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: It does not know the format.
+
+    Example:
+        >>> from kerasbnn.geometry.views.plots import check_format
+        >>> check_format("bars.SVG")
+        'svg'
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     ending = Path(path).suffix[1:].lower()
-    known = figure.canvas.get_supported_filetypes()
+    known = Figure().canvas.get_supported_filetypes()
     if ending not in known:
         raise ValueError(
             "The ending of a picture's name gives its format. Received: "
             f"{str(path)!r}. Use one of: .{', .'.join(sorted(known))}."
         )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=ending, dpi=DOTS_PER_INCH)
-    write_bytes(buffer.getvalue(), path)
+    return ending
 
 
 def require_matplotlib():
