@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         tflite,
     )
     from kerasbnn.auditing import audit
+    from kerasbnn.benchmarking import benchmark
     from kerasbnn.binarizing import binarize
     from kerasbnn.layers import (
         QuantConv1D,
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "applications",
     "audit",
+    "benchmark",
     "binarize",
     "callbacks",
     "constraints",
@@ -81,6 +83,7 @@ __all__ = [
 _FUNCTIONS = {
     "Interpreter": "runtime",
     "audit": "auditing",
+    "benchmark": "benchmarking",
     "binarize": "binarizing",
     "convert": "tflite",
 }

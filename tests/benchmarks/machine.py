@@ -1,23 +1,8 @@
 """The machine that a benchmark runs on."""
 
-import platform
-from pathlib import Path
+from kerasbnn.benchmarking.machine import cpu_name
 
-
-def cpu_name():
-    """Return the processor's name as the system gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        fields = dict(
-            [part.strip() for part in line.split(":", 1)]
-            for line in cpuinfo.read_text().splitlines()
-            if ":" in line
-        )
-        return (
-            f"{fields.get('model name')} (family {fields.get('cpu family')}, "
-            f"model {fields.get('model')})"
-        )
-    return platform.processor() or platform.machine()
+__all__ = ["cpu_name", "use_threads"]
 
 
 def use_threads(count):

@@ -1,0 +1,155 @@
+"""The table that `BenchmarkReport.show` prints."""
+
+from rich.box import SIMPLE
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from kerasbnn.benchmarking.report import FLOAT32, INT8, BenchmarkReport
+from kerasbnn.models.summarizing import byte_size
+
+WIDTH = 100
+# A thread that computes all the time has at least this share of the time on the wall.
+IDLE = 0.85
+
+_TWINS = (
+    "the same layers without quantizers, as they are deployed without binarization: "
+    "float weights, a ReLU for each sign, zeros as padding; int8 by full-integer "
+    "post-training quantization. XNNPACK computes both. They compute something else "
+    "than the model, so agreement with Keras does not apply (-)."
+)
+
+
+def rendered(report: BenchmarkReport) -> Group:
+    """Return what `rich` prints.
+
+    Args:
+        report: The report.
+
+    Returns:
+        A table and notes below it.
+    """
+    table = Table(
+        title=f"Benchmark: {report.model}, {_conditions(report)}",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE,
+        header_style="bold",
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+    )
+    table.add_column("Contender", overflow="fold")
+    for title in (
+        "\nFile",
+        "Latency\nin ms",
+        "10 to 90 %\nof calls",
+        "CPU\nin ms",
+        "Speed,\nfloat32 = 1",
+        "Speed,\nint8 = 1",
+        "Same\nclass",
+        "Largest\ndifference",
+    ):
+        table.add_column(title, justify="right", no_wrap=True)
+    for contender in report.contenders:
+        table.add_row(*_row(report, contender))
+    return Group(table, *_notes(report))
+
+
+def _conditions(report):
+    threads = f"{report.num_threads} thread" + "s" * (report.num_threads > 1)
+    return f"batch {report.batch_size}, {threads}"
+
+
+def _row(report, contender):
+    if contender.bytes is None:
+        return [Text(contender.label, style="dim"), *["-"] * 8]
+    same = contender.same_classes
+    largest = contender.largest_difference
+    return [
+        contender.label,
+        byte_size(contender.bytes),
+        milliseconds(contender.latency_ms),
+        f"{milliseconds(contender.latency_low_ms)} to "
+        f"{milliseconds(contender.latency_high_ms)}",
+        milliseconds(contender.cpu_ms),
+        speed(report.speed(contender.name, FLOAT32)),
+        speed(report.speed(contender.name, INT8)),
+        "-" if same is None else f"{100 * same:.4g} %",
+        "-" if largest is None else f"{largest:.2g}",
+    ]
+
+
+def milliseconds(value: float) -> str:
+    """Write a time with three digits.
+
+    Args:
+        value: Milliseconds.
+
+    Returns:
+        Text without the unit.
+
+    Example:
+        >>> from kerasbnn.benchmarking.tables import milliseconds
+        >>> milliseconds(0.012345), milliseconds(1234.5)
+        ('0.0123', '1234')
+    """
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def speed(ratio: float | None) -> str:
+    """Write how many times as fast something is.
+
+    Args:
+        ratio: The ratio, or None.
+
+    Returns:
+        Text such as `"18.3"`, or `"-"`.
+
+    Example:
+        >>> from kerasbnn.benchmarking.tables import speed
+        >>> speed(18.345), speed(0.123), speed(None)
+        ('18.3', '0.12', '-')
+    """
+    if ratio is None:
+        return "-"
+    if ratio < 100:
+        return f"{ratio:.{3 if ratio >= 1 else 2}g}"
+    return f"{ratio:.0f}"
+
+
+def _notes(report):
+    lines = [("Twins", _TWINS)]
+    implementation = report.implementation
+    packed = "the file of kerasbnn.convert, in any LiteRT interpreter"
+    if implementation:
+        packed += f"; and with kerasbnn's native delegate ({implementation})"
+    lines.append(("Packed", f"{packed}."))
+    for contender in report.contenders:
+        if contender.problem:
+            lines.append((f"No {contender.label}", contender.problem))
+    kind = "random " if report.are_random else ""
+    lines.append(("Agreement", f"with Keras, on {report.samples:,} {kind}samples."))
+    what = "CPU time" if report.num_threads == 1 else "latency"
+    lines.append(
+        ("Times", f"medians of calls in turns, in one process; speeds compare {what}.")
+    )
+    if _was_busy(report):
+        lines.append(
+            ("Busy", "other programs took a share of the processor: trust CPU time.")
+        )
+    versions = ", ".join(f"{k} {v}" for k, v in report.versions.items())
+    lines.append(("Measured on", f"{report.processor}; {versions}."))
+    grid = Table.grid(padding=(0, 2))
+    for title, text in lines:
+        grid.add_row(Text(title, style="bold"), Text(text))
+    return [grid]
+
+
+def _was_busy(report):
+    return report.num_threads == 1 and any(
+        contender.cpu_ms < IDLE * contender.latency_ms
+        for contender in report.contenders
+        if contender.bytes is not None
+    )
