@@ -3,6 +3,7 @@
 import compileall
 import importlib.metadata
 import sys
+import warnings
 from pathlib import Path
 
 import kerasbnn
@@ -34,6 +35,46 @@ def check_without_backend():
     assert 'pip install "kerasbnn[tensorflow]"' in message, message
 
 
+def check_with_runtime():
+    """Check that the native delegate runs, and loads neither Keras nor TensorFlow."""
+    from kerasbnn import runtime
+
+    status = runtime.status()
+    print(status)
+    assert status.self_test == "passed", status
+    assert status.available[-1] == "generic", status
+    check_self_test(expected_layers=6)
+
+
+def check_without_compiler():
+    """Check that files run without the native delegate, with a warning."""
+    from kerasbnn import runtime
+
+    status = runtime.status()
+    assert status.library is None, status
+    assert "compiler" in status.advice, status
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_self_test(expected_layers=0)
+    assert any("several times slower" in str(w.message) for w in caught), caught
+
+
+def check_self_test(expected_layers):
+    """Check what the small file gives, and how many layers the delegate takes."""
+    import numpy as np
+
+    from kerasbnn.runtime import Interpreter, self_test
+
+    values = self_test.values()
+    with Interpreter(self_test.content()) as model:
+        assert len(model.delegated) == expected_layers, model
+        outputs = model.predict({name: values[name] for name in ("x", "residual_2")})
+    for name, found in outputs.items():
+        assert np.array_equal(found, values[name]), name
+    assert "keras" not in sys.modules
+    assert "tensorflow" not in sys.modules
+
+
 def check_with_backend():
     """Check that a network of one layer trains, saves and loads."""
     import keras
@@ -61,6 +102,8 @@ if __name__ == "__main__":
     check_files()
     {
         "without-backend": check_without_backend,
+        "without-compiler": check_without_compiler,
+        "with-runtime": check_with_runtime,
         "with-backend": check_with_backend,
     }[sys.argv[1]]()
     print(f"kerasbnn {kerasbnn.__version__} on Python {sys.version.split()[0]}: fine")

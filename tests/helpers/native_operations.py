@@ -50,6 +50,8 @@ def load_library():
     ]
     library.kerasbnn_operation_run.argtypes = [ctypes.c_void_p] * 4
     library.kerasbnn_operation_run.restype = None
+    library.kerasbnn_operation_set_threads.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    library.kerasbnn_operation_set_threads.restype = None
     library.kerasbnn_operation_destroy.argtypes = [ctypes.c_void_p]
     library.kerasbnn_operation_destroy.restype = None
     return library
@@ -108,6 +110,10 @@ class NativeOperation:
         # Filled with what no right result leaves there.
         self.output = np.full(dims[:rank], 170 if self.yields_bits else np.nan, dtype)
         return self.output.shape
+
+    def set_threads(self, threads):
+        """Share the work of large layers among so many threads."""
+        self._library.kerasbnn_operation_set_threads(self._handle, threads)
 
     def run(self):
         """Compute once; return the output, which the next run overwrites."""

@@ -223,6 +223,25 @@ def test_shared_scales(implementation, rng):
     np.testing.assert_array_equal(found, expected_of(case))
 
 
+@by_implementation
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("batch", [1, 40])
+def test_threads_share_the_work(batch, threads, implementation, rng):
+    # Of few pixels by channels, of many by pixels; the last is too small to share.
+    pool = {"pool_h": 2, "pool_w": 2, "pool_stride_h": 2, "pool_stride_w": 2}
+    for composite in (
+        Composite(DENSE, 5000, 1000, output=BITS),
+        Composite(CONV_2D, 300, 65, kernel_h=3, kernel_w=3, same=1, **pool),
+        Composite(DENSE, 64, 10),
+    ):
+        case = random_case(rng, composite, batch, (9, 9))
+        operation = NativeOperation(composite, implementation)
+        operation.set_threads(threads)
+        for _ in range(3):
+            found = operation(*arrays_of(case))
+            np.testing.assert_array_equal(found, expected_of(case))
+
+
 def test_outputs_of_bits_have_an_empty_tail(rng):
     case = random_case(rng, Composite(DENSE, 64, 35, output=BITS), batch=50)
     case.bias[:] = -100

@@ -12,6 +12,7 @@
 #include "export.h"
 #include "implementations.h"
 #include "operation.h"
+#include "thread_pool.h"
 
 namespace {
 
@@ -19,6 +20,7 @@ using kerasbnn::Problem;
 
 struct Handle {
   std::unique_ptr<kerasbnn::Operation> operation;
+  std::unique_ptr<kerasbnn::ThreadPool> pool;
 };
 
 void Report(const Problem& problem, char* text, size_t size) {
@@ -76,7 +78,7 @@ KERASBNN_EXPORT Handle* kerasbnn_operation_create(const char* implementation,
       Report(problem, text, text_size);
       return nullptr;
     }
-    return new Handle{std::make_unique<kerasbnn::Operation>(composite, *kernels)};
+    return new Handle{std::make_unique<kerasbnn::Operation>(composite, *kernels), {}};
   } catch (const std::bad_alloc&) {
     Report("needs more memory than there is", text, text_size);
     return nullptr;
@@ -113,7 +115,12 @@ KERASBNN_EXPORT int kerasbnn_operation_prepare(Handle* handle,
 
 KERASBNN_EXPORT void kerasbnn_operation_run(Handle* handle, const void* x,
                                             const float* residual, void* output) {
-  handle->operation->Run(x, residual, output);
+  handle->operation->Run(x, residual, output, handle->pool.get());
+}
+
+KERASBNN_EXPORT void kerasbnn_operation_set_threads(Handle* handle, int threads) {
+  handle->pool.reset();
+  if (threads > 1) handle->pool = std::make_unique<kerasbnn::ThreadPool>(threads);
 }
 
 KERASBNN_EXPORT void kerasbnn_operation_destroy(Handle* handle) { delete handle; }

@@ -1,8 +1,11 @@
 // LiteRT's external delegate: computes the composites of a file, and those only.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <string>
 #include <vector>
@@ -13,9 +16,34 @@
 #include "operation.h"
 #include "tensor.h"
 #include "tflite_abi.h"
+#include "thread_pool.h"
 
 namespace kerasbnn {
 namespace {
+
+// The threads of each interpreter: its nodes run one after another and share them.
+class Pools {
+ public:
+  // The pool of an interpreter's subgraph; null for one thread.
+  std::shared_ptr<ThreadPool> Get(const void* owner, int threads) {
+    threads = std::min(threads, kMostThreads);
+    if (threads < 2) return nullptr;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::weak_ptr<ThreadPool>& kept = pools_[owner];
+    std::shared_ptr<ThreadPool> pool = kept.lock();
+    if (pool == nullptr || pool->size() != threads) {
+      pool = std::make_shared<ThreadPool>(threads);
+      kept = pool;
+    }
+    return pool;
+  }
+
+ private:
+  static constexpr int kMostThreads = 256;
+
+  std::mutex mutex_;
+  std::map<const void*, std::weak_ptr<ThreadPool>> pools_;
+};
 
 // What LiteRT keeps for a node.
 struct NodeState {
@@ -23,6 +51,8 @@ struct NodeState {
   std::unique_ptr<Operation> operation;
   std::vector<int> inputs;
   int output = -1;
+  Pools* pools = nullptr;  // The delegate's, which outlives its nodes.
+  std::shared_ptr<ThreadPool> pool;
 };
 
 tflite::Status Fail(tflite::Context* context, const Problem& problem) {
@@ -86,6 +116,7 @@ void Describe(tflite::Context* context, const tflite::DelegateParameters* parame
       return;
     }
   }
+  state->pools = static_cast<Pools*>(parameters->delegate->data);
   state->operation =
       std::make_unique<Operation>(composite, *ChosenImplementation().kernels);
 }
@@ -128,6 +159,7 @@ tflite::Status Prepare(tflite::Context* context, tflite::Node* node) {
     std::vector<int> dims;
     const Problem problem = state->operation->Prepare(inputs, &dims);
     if (!problem.empty()) return Fail(context, problem);
+    state->pool = state->pools->Get(context, context->recommended_num_threads);
     return Resize(context, output, dims);
   });
 }
@@ -140,7 +172,7 @@ tflite::Status Invoke(tflite::Context* context, tflite::Node* node) {
       tensors[state->inputs[0]].data,
       has_residual ? static_cast<const float*>(tensors[state->inputs[4]].data)
                    : nullptr,
-      tensors[state->output].data);
+      tensors[state->output].data, state->pool.get());
   return tflite::kOk;
 }
 
@@ -198,7 +230,13 @@ KERASBNN_EXPORT kerasbnn::tflite::Delegate* tflite_plugin_create_delegate(
     return nullptr;
   }
   auto* delegate = new (std::nothrow) kerasbnn::tflite::Delegate{};
-  if (delegate == nullptr) return nullptr;
+  auto* pools = new (std::nothrow) kerasbnn::Pools;
+  if (delegate == nullptr || pools == nullptr) {
+    delete delegate;
+    delete pools;
+    return nullptr;
+  }
+  delegate->data = pools;
   delegate->Prepare = kerasbnn::ClaimNodes;
   delegate->flags = kerasbnn::tflite::kAllowDynamicTensors;
   return delegate;
@@ -206,5 +244,6 @@ KERASBNN_EXPORT kerasbnn::tflite::Delegate* tflite_plugin_create_delegate(
 
 KERASBNN_EXPORT void tflite_plugin_destroy_delegate(
     kerasbnn::tflite::Delegate* delegate) {
+  if (delegate != nullptr) delete static_cast<kerasbnn::Pools*>(delegate->data);
   delete delegate;
 }

@@ -16,6 +16,10 @@ constexpr int64_t kUnpooledBytes = 1 << 17;
 // Units of one padded image; more than this is no image but a damaged file.
 constexpr int64_t kMostUnits = int64_t{1} << 28;
 
+// Words times blocks that are worth another thread, which takes some time to wake up:
+// about 30 microseconds of the fastest implementation.
+constexpr int64_t kWorthSharing = 1 << 16;
+
 int64_t Product(const std::vector<int>& dims) {
   int64_t product = 1;
   for (int size : dims) product *= size;
@@ -318,7 +322,8 @@ void Operation::PlanPooling() {
   }
 }
 
-void Operation::Run(const void* x, const float* residual, void* output) {
+void Operation::Run(const void* x, const float* residual, void* output,
+                    ThreadPool* pool) {
   const int64_t units = composite_.input == kBits ? WordsFor(composite_.in_channels)
                                                   : composite_.in_channels;
   const int64_t image_bytes =
@@ -327,12 +332,12 @@ void Operation::Run(const void* x, const float* residual, void* output) {
     const int count =
         static_cast<int>(std::min<int64_t>(images_at_a_time_, images_ - first));
     const uint8_t* from = static_cast<const uint8_t*>(x) + first * image_bytes;
-    RunImages(input_.Of(kernels_, from, count), first, count, residual, output);
+    RunImages(input_.Of(kernels_, from, count), first, count, residual, output, pool);
   }
 }
 
 void Operation::RunImages(const void* images, int64_t first, int count,
-                          const float* residual, void* output) {
+                          const float* residual, void* output, ThreadPool* pool) {
   const Composite& c = composite_;
   const int64_t pixels = int64_t{rows_.out_size} * columns_.out_size;
   Job job{};
@@ -342,7 +347,7 @@ void Operation::RunImages(const void* images, int64_t first, int count,
     for (int i = 0; i < count; ++i) {
       // The first pixel of the image, as the kernels count.
       job.origin = i * pixels;
-      RunPooled(job, first + i, output);
+      RunPooled(job, first + i, output, pool);
     }
     return;
   }
@@ -353,10 +358,10 @@ void Operation::RunImages(const void* images, int64_t first, int count,
   } else {
     job.floats = static_cast<float*>(output) + first * pixels * c.out_channels;
   }
-  (c.takes_floats() ? kernels_.run_floats : kernels_.run_bits)(layer_, job);
+  RunKernels(job, pool);
 }
 
-void Operation::RunPooled(Job job, int64_t image, void* output) {
+void Operation::RunPooled(Job job, int64_t image, void* output, ThreadPool* pool) {
   const Composite& c = composite_;
   const int64_t units = c.yields_bits() ? WordsFor(c.out_channels) : c.out_channels;
   const int64_t pooled_row_units = pool_columns_.out_size * units;
@@ -376,7 +381,7 @@ void Operation::RunPooled(Job job, int64_t image, void* output) {
         pool_rows_.position(end - 1, c.pool_h - 1), rows_.out_size - 1);
     job.origin = job.first_pixel = image_origin + top * columns_.out_size;
     job.last_pixel = image_origin + (bottom + 1) * columns_.out_size;
-    (c.takes_floats() ? kernels_.run_floats : kernels_.run_bits)(layer_, job);
+    RunKernels(job, pool);
     const PoolingJob pooling{pool_rows_, pool_columns_, row, end, top};
     uint32_t* const first = to + row * pooled_row_units;
     if (c.yields_bits()) {
@@ -387,6 +392,30 @@ void Operation::RunPooled(Job job, int64_t image, void* output) {
                  reinterpret_cast<float*>(first));
     }
   }
+}
+
+void Operation::RunKernels(const Job& job, ThreadPool* pool) {
+  const auto run = composite_.takes_floats() ? kernels_.run_floats : kernels_.run_bits;
+  const int64_t pixels = job.last_pixel - job.first_pixel;
+  const int64_t blocks = job.last_block - job.first_block;
+  if (pool == nullptr || pixels * blocks * layer_.depth < 2 * kWorthSharing) {
+    run(layer_, job);
+    return;
+  }
+  // Few pixels are shared by channels: each thread then reads a part of the weights.
+  const int parts = pool->size();
+  const bool by_pixels = pixels >= 4 * kBlock * parts;
+  pool->Run([&](int part) {
+    Job mine = job;
+    if (by_pixels) {
+      mine.first_pixel = job.first_pixel + pixels * part / parts;
+      mine.last_pixel = job.first_pixel + pixels * (part + 1) / parts;
+    } else {
+      mine.first_block = static_cast<int>(job.first_block + blocks * part / parts);
+      mine.last_block = static_cast<int>(job.first_block + blocks * (part + 1) / parts);
+    }
+    if (mine.first_block < mine.last_block) run(layer_, mine);
+  });
 }
 
 }  // namespace kerasbnn

@@ -13,6 +13,7 @@
 #include "pooling.h"
 #include "problem.h"
 #include "tensor.h"
+#include "thread_pool.h"
 #include "weights.h"
 #include "window.h"
 
@@ -30,8 +31,9 @@ class Operation {
   // of the others is not looked at. On success sets the shape of the output.
   Problem Prepare(const std::vector<Tensor>& inputs, std::vector<int>* output_dims);
 
-  // Computes. `residual` is null where there is none.
-  void Run(const void* x, const float* residual, void* output);
+  // Computes, with the help of `pool` if it is not null. `residual` is null where there
+  // is none.
+  void Run(const void* x, const float* residual, void* output, ThreadPool* pool);
 
  private:
   Problem CheckInputs(const std::vector<Tensor>& inputs);
@@ -42,8 +44,9 @@ class Operation {
   void PlanThresholds(int64_t classes);
   void PlanPooling();
   void RunImages(const void* images, int64_t first, int count, const float* residual,
-                 void* output);
-  void RunPooled(Job job, int64_t image, void* output);
+                 void* output, ThreadPool* pool);
+  void RunPooled(Job job, int64_t image, void* output, ThreadPool* pool);
+  void RunKernels(const Job& job, ThreadPool* pool);
 
   const Composite composite_;
   const Kernels& kernels_;

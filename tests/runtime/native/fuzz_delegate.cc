@@ -169,7 +169,7 @@ void Compare(const kerasbnn::Composite& composite) {
     operation.Run(inputs[0].data,
                   composite.residual ? static_cast<const float*>(inputs[4].data)
                                      : nullptr,
-                  found.data());
+                  found.data(), nullptr);
     if (composite.yields_bits()) {
       if (!std::equal(found.begin(), found.end(),
                       static_cast<const uint8_t*>(output.data))) {
@@ -294,6 +294,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (fake.claims == 1) {
     tflite::DelegateParameters parameters{};
     int one[] = {1, 0};
+    parameters.delegate = delegate;
     parameters.nodes_to_replace = reinterpret_cast<tflite::IntArray*>(one);
     fake.node.user_data =
         fake.claimed.init(&fake.context, reinterpret_cast<char*>(&parameters), 0);
