@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerasbnn._arguments import shape_argument
 from kerasbnn._errors import CommandError
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 from kerasbnn._version import __version__
@@ -89,25 +90,13 @@ def _add_summary_arguments(parser):
     parser.add_argument("model", type=Path, help="a model that Keras has saved")
     parser.add_argument(
         "--input-shape",
-        type=_shape,
+        type=shape_argument,
         metavar="SIZES",
         help="shape of one sample, such as 32,32,3; only for models that leave it open",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the numbers as JSON, not as a table"
     )
-
-
-def _shape(text):
-    try:
-        sizes = tuple(int(size) for size in text.strip("()").strip(",").split(","))
-    except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise argparse.ArgumentTypeError(
-            f"expected positive whole numbers such as 32,32,3, but got {text!r}"
-        )
-    return sizes
 
 
 def _summary(arguments):
@@ -153,6 +142,14 @@ COMMANDS = {
     "audit": _command_of(
         "kerasbnn.audit_command",
         "measure whether binary weights preserve what a saved model computes",
+    ),
+    "benchmark": _command_of(
+        "kerasbnn.benchmark_command",
+        "measure what packing brings a saved model: latency, size, agreement",
+    ),
+    "convert": _command_of(
+        "kerasbnn.convert_command",
+        "convert a saved model to a compact .tflite file with packed binary weights",
     ),
     "demo": _command_of(
         "kerasbnn.demo",

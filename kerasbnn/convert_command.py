@@ -1,0 +1,174 @@
+"""The command `kerasbnn convert`: a saved model as a compact .tflite file."""
+
+import argparse
+import warnings
+from pathlib import Path
+
+from kerasbnn._arguments import shape_argument
+from kerasbnn._errors import CommandError
+from kerasbnn._saved_models import check_model_file, load_model, start_keras
+
+INSTALL = 'Run: pip install "kerasbnn[tflite]".'
+
+
+def add_arguments(parser: argparse.ArgumentParser):
+    """Declare the command's arguments.
+
+    Args:
+        parser: The parser.
+    """
+    parser.add_argument("model", type=Path, help="a model that Keras has saved")
+    parser.add_argument("output", type=Path, help="the .tflite file to write")
+    parser.add_argument(
+        "--input-shape",
+        type=shape_argument,
+        metavar="SIZES",
+        help="shape of one sample, such as 32,32,3; only for models that leave it open",
+    )
+    parser.add_argument("--name", help="name of the model in the file")
+    parser.add_argument(
+        "--model-version", metavar="TEXT", help="version of the model in the file"
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="a text file with a name for each output, one to a line",
+    )
+    parser.add_argument(
+        "--normalization",
+        type=_mean_and_std,
+        metavar="MEAN,STD",
+        help="the model takes (raw - MEAN) / STD, such as 127.5,127.5",
+    )
+    parser.add_argument(
+        "--decomposition",
+        choices=("int8", "float"),
+        default="int8",
+        help="what interpreters without the delegate compute with (default: "
+        "%(default)s)",
+    )
+    parser.add_argument(
+        "--no-verify", action="store_true", help="do not compare the file with Keras"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the report as JSON"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert, print the report and write it.
+
+    Args:
+        arguments: What `add_arguments` declares.
+
+    Returns:
+        Exit status: 0.
+
+    Raises:
+        CommandError: The model or an argument is not usable.
+    """
+    check_model_file(arguments.model)
+    check_output(arguments.output)
+    labels = None if arguments.labels is None else read_labels(arguments.labels)
+    start_keras()
+    convert = import_convert()
+    model = load_model(arguments.model, "convert")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            report = convert(
+                model,
+                arguments.output,
+                input_shape=arguments.input_shape,
+                verify_samples=not arguments.no_verify,
+                name=arguments.name,
+                version=arguments.model_version,
+                labels=labels,
+                normalization=arguments.normalization,
+                decomposition=arguments.decomposition,
+            )
+    except (ValueError, TypeError, OSError) as error:
+        raise CommandError(_in_words_of_the_command(str(error))) from error
+    report.show()
+    if arguments.json is not None:
+        try:
+            report.to_json(arguments.json)
+        except OSError as error:
+            raise CommandError(str(error)) from error
+    print(f"Written: {arguments.output}")
+    return 0
+
+
+def import_convert():
+    """Return `kerasbnn.convert`, or say what to install.
+
+    Raises:
+        CommandError: Something is not installed.
+    """
+    try:
+        from kerasbnn.tflite import convert
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name!r} is not installed. {INSTALL}") from error
+    return convert
+
+
+def check_output(path: Path):
+    """Check that a file can be written.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CommandError: It cannot.
+    """
+    if path.is_dir():
+        raise CommandError(f"'{path}' is a folder. Name a file in it.")
+    if not path.parent.is_dir():
+        raise CommandError(f"there is no folder '{path.parent}'.")
+
+
+def read_labels(path: Path) -> list[str]:
+    r"""Read one name from each line of a file.
+
+    Args:
+        path: A text file.
+
+    Returns:
+        The names; empty lines at the end do not count.
+
+    Raises:
+        CommandError: There is no such file, or it is no text.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from kerasbnn.convert_command import read_labels
+        >>> _ = Path("labels.txt").write_text("cat\ndog\n")
+        >>> read_labels(Path("labels.txt"))
+        ['cat', 'dog']
+    """
+    try:
+        return path.read_text("utf-8").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(
+            f"'{path}' cannot be read as a text file with a name on each line."
+        ) from error
+
+
+def _mean_and_std(text):
+    try:
+        mean, std = (float(part) for part in text.split(","))
+    except ValueError:
+        mean = std = 0.0
+    if not std > 0:
+        raise argparse.ArgumentTypeError(
+            f"expected two numbers such as 127.5,127.5, the second above 0, but got "
+            f"{text!r}"
+        )
+    return {"mean": mean, "std": std}
+
+
+def _in_words_of_the_command(text):
+    for name in ("input_shape", "labels", "normalization", "name"):
+        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
+    return text
