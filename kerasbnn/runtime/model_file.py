@@ -84,7 +84,8 @@ class PlacedComposite:
         subgraph: The subgraph that it is in.
         inputs: Its inputs, as places among the tensors of the subgraph.
         output: Its output.
-        constants: Its packed filters, scale and bias.
+        constants: Its packed filters, scale and bias, the latter two of all channels
+            or of one that stands for all.
     """
 
     label: str
@@ -289,15 +290,16 @@ def _composite(model, graph, number, place, options, operator):
             f"layer '{label}' has {len(inputs)} inputs and {len(outputs)} outputs; "
             f"expected {4 + composite.residual} and 1. The file is damaged."
         )
-    channels = (composite.out_channels,)
+    # One number stands for all channels.
+    by_channel = ((composite.out_channels,), (1,))
     expected = (
-        (composite.filters_shape, np.uint8),
-        (channels, np.float32),
-        (channels, np.float32),
+        ((composite.filters_shape,), np.uint8),
+        (by_channel, np.float32),
+        (by_channel, np.float32),
     )
     constants = tuple(
-        _constant(model, graph, tensor, shape, dtype, label)
-        for tensor, (shape, dtype) in zip(inputs[1:4], expected, strict=True)
+        _constant(model, graph, tensor, shapes, dtype, label)
+        for tensor, (shapes, dtype) in zip(inputs[1:4], expected, strict=True)
     )
     return PlacedComposite(
         label, composite, number, tuple(inputs), outputs[0], constants
@@ -334,18 +336,18 @@ def _check_attributes(composite):
         )
 
 
-def _constant(model, graph, index, shape, dtype, label):
+def _constant(model, graph, index, shapes, dtype, label):
     tensor = _tensor(graph, index)
     data = _buffer(model, tensor.Buffer())
-    expected = math.prod(shape) * np.dtype(dtype).itemsize
+    shape = _shape(tensor)
     if (
-        _shape(tensor) != shape
+        shape not in shapes
         or _DTYPES.get(tensor.Type()) != dtype
-        or len(data) != expected
+        or len(data) != math.prod(shape) * np.dtype(dtype).itemsize
     ):
         raise ModelError(
-            f"layer '{label}' has a constant of shape {_shape(tensor)} in {len(data)} "
-            f"bytes; expected {np.dtype(dtype)} of shape {shape} in {expected} bytes. "
+            f"layer '{label}' has a constant of shape {shape} in {len(data)} bytes; "
+            f"expected {np.dtype(dtype)} of shape {' or '.join(map(str, shapes))}. "
             "The file is damaged."
         )
     return data.view(dtype).reshape(shape)

@@ -48,7 +48,7 @@ def make_composite(
             f"Packed filters must be uint8 of shape {composite.filters_shape}. "
             f"Received: {filters.dtype} of shape {filters.shape}."
         )
-    constants = (filters, np.float32(scale), np.float32(bias))
+    constants = (filters, _shortened(scale), _shortened(bias))
     inputs = [x, *(subgraph.add_constant(values) for values in constants)]
     if residual is not None:
         inputs.append(residual)
@@ -75,6 +75,12 @@ def make_composite(
     return subgraph.make_operator(
         BuiltinOperator.STABLEHLO_COMPOSITE, inputs, [output], options
     )
+
+
+def _shortened(values):
+    """Keep one of the values where they are all the same."""
+    values = np.asarray(values, np.float32)
+    return values[:1] if (values == values[0]).all() else values
 
 
 def output_tensor(subgraph: Subgraph, composite: Composite, x: int, name="") -> int:

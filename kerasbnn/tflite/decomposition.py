@@ -105,7 +105,7 @@ class _Decomposition:
                 # is cut off with them.
                 value = 255 if composite.pad_value < 0 else 0
                 x = self.add.pad(x, pads, value, np.uint8)
-            x = self.add.dequantize(self._looked_up(x, SIGNS_OF_BYTE, channels))
+            x = self._looked_up(x, SIGNS_OF_BYTE, channels, is_int8=False)
         else:
             if composite.input != FLOAT:
                 x = self.add.signs(x)
@@ -127,17 +127,20 @@ class _Decomposition:
             pads.append((total // 2, total - total // 2))
         return [*pads, (0, 0)] if any(map(any, pads)) else None
 
-    def _looked_up(self, packed, table, channels):
-        """Turn bytes into the int8 values that they hold."""
+    def _looked_up(self, packed, table, channels, is_int8):
+        """Turn bytes into the values that they hold, int8 or floats."""
         values_per_byte = table.shape[1]
+        dtype, scale = (np.int8, ONE) if is_int8 else (np.float32, None)
         indices = self.add.cast(packed, np.uint8, np.int32)
         table = self.add.constant(table, np.int8, ONE)
-        looked_up = self.add.gather(table, indices, np.int8, ONE)
+        if not is_int8:
+            table = self.add.dequantize(table)
+        looked_up = self.add.gather(table, indices, dtype, scale)
         *lead, count = self.add.shape(packed)
         shape = (*lead, count * values_per_byte)
-        values = self.add.reshape(looked_up, shape, np.int8, scale=ONE)
+        values = self.add.reshape(looked_up, shape, dtype, scale=scale)
         if shape[-1] != channels:
-            values = self.add.leading(values, (*lead, channels), np.int8, ONE)
+            values = self.add.first_channels(values, channels, dtype, scale)
         return values
 
     def _filters(self, filters):
@@ -148,8 +151,7 @@ class _Decomposition:
             shape = (1, *composite.filters_shape)
             filters = self.add.reshape(filters, shape, np.uint8)
             channels = composite.out_channels
-        values = self._looked_up(filters, table, channels)
-        return values if self.is_int8 else self.add.dequantize(values)
+        return self._looked_up(filters, table, channels, self.is_int8)
 
     def products(self, x, pads_with_zeros, filters):
         """Return the dot products."""
