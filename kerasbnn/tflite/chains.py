@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ai_edge_litert.schema_py_generated import BuiltinOperator
 
+from kerasbnn.tflite.graph import Operator
 from kerasbnn.tflite.marks import AFFINE, Affine, Dot
 from kerasbnn.tflite.thresholds import Step, directions, thresholds
 
@@ -29,13 +30,13 @@ class Chain:
         fused: Paths of the layers that are part of it.
     """
 
-    op: object
+    op: Operator
     mark: Dot
     is_binary: bool
-    links: list = field(default_factory=list)
+    links: list[Operator] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     late_steps: list[Step] = field(default_factory=list)
-    pool: object = None
+    pool: Operator | None = None
     residual: int | None = None
     fused: list[str] = field(default_factory=list)
 
@@ -76,7 +77,7 @@ class Terms:
     pool_first: bool = False
 
 
-def start(op, mark: Dot, is_binary: bool) -> Chain:
+def start(op: Operator, mark: Dot, is_binary: bool) -> Chain:
     """Begin a chain with what a layer does by itself.
 
     Args:

@@ -51,7 +51,7 @@ def decisions_of_keras(
         if isinstance(layer, QuantizedLayer) and id(layer) in paths:
             x = args[0] if args else kwargs["inputs"]
             quantizer = layer.input_quantizer
-            if type(quantizer) is RSign:
+            if isinstance(quantizer, RSign):
                 shape = [1] * len(x.shape)
                 for axis in layer.input_channel_axes:
                     shape[axis] = x.shape[axis]

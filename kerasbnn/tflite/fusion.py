@@ -183,11 +183,12 @@ class _Fusion:
                     return self._placed(chain, terms, BITS)
             terms = chains.float_terms(chain)
             if terms is not None:
-                best = (chain, terms)
+                best = self._placed(chain, terms, FLOAT)
             chain = chains.prolonged(chain, self.graph, self.marks)
             if chain is not None and chain.links[-1] in taken:
                 break
-        return self._placed(*best, FLOAT)
+        assert best is not None  # noqa: S101
+        return best
 
     def _leads_to_signs(self, tensor, binary):
         users = self.graph.consumers(tensor)

@@ -82,7 +82,7 @@ class _Lowering:
         if isinstance(layer, QuantizedLayer):
             outputs = self._quantized(layer, x)
         elif isinstance(layer, Quantizer):
-            outputs = self._quantizer(layer, x, self.paths.get(id(layer), layer.name))
+            outputs = self._quantizer(layer, x, self.paths.get(id(layer)) or layer.name)
         elif type(layer) is keras.layers.BatchNormalization:
             outputs = self._batch_normalization(layer, x)
         return proceed(*args, **kwargs) if outputs is None else outputs
@@ -107,10 +107,10 @@ class _Lowering:
             return None
         self.seen.add(layer)
         reason = self._reason_against(layer)
-        rule = next((rule for kind, rule in self._rules if isinstance(layer, kind)), 0)
-        if not rule:
+        rule = self._rule_for(layer)
+        if reason is None and rule is None:
             reason = f"no packed form of {type(layer).__name__} is known"
-        if reason:
+        if reason is not None or rule is None:
             self._leave(layer, reason)
             return None
         kernels = []
@@ -133,6 +133,12 @@ class _Lowering:
             outputs = activation(outputs)
         return outputs
 
+    def _rule_for(self, layer):
+        for kind, rule in self._rules:
+            if isinstance(layer, kind):
+                return rule
+        return None
+
     def _reason_against(self, layer):
         if layer.compute_dtype != "float32":
             return f"it computes in {layer.compute_dtype}"
@@ -148,12 +154,12 @@ class _Lowering:
             marked = self._quantizer(quantizer, x, path)
         return layer.quantize_inputs(x) if marked is None else marked
 
-    def _quantizer(self, quantizer, x, path):
+    def _quantizer(self, quantizer, x, path: str):
         if type(quantizer) is RSign and quantizer.channel_axes == (-1,):
             shift = _eagerly(lambda: quantizer.shift).reshape(-1)
             if len(shift) == x.shape[-1]:
-                own_path = self.paths.get(id(quantizer), path)
-                x = self.marks.emit(Affine(own_path, None, shift), x)
+                affine = Affine(self.paths.get(id(quantizer)) or path, None, shift)
+                x = self.marks.emit(affine, x)
                 return self.marks.emit(Sign(path), x)
         if is_sign(quantizer):
             return self.marks.emit(Sign(path), x)

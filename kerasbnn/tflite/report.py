@@ -131,10 +131,13 @@ class ConversionReport:
             for layer in values["layers"]
         )
         checked = values["verification"]
-        values = {k: v for k, v in values.items() if k != "compression_ratio"}
         return cls(
-            **{**values, "layers": layers, "verification": checked}
-            | ({"verification": Verification(**checked)} if checked else {})
+            model=values["model"],
+            path=values["path"],
+            bytes=values["bytes"],
+            float32_bytes=values["float32_bytes"],
+            layers=layers,
+            verification=None if checked is None else Verification(**checked),
         )
 
     def to_json(self, path: str | Path | None = None) -> str:
