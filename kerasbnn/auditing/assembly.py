@@ -1,6 +1,5 @@
 """From what was gathered about a kernel to its `LayerGeometry`."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,19 +9,24 @@ from kerasbnn.auditing.kernels import AuditedKernel
 from kerasbnn.auditing.measurement import KernelMeasurement
 from kerasbnn.auditing.products import histograms_of, predictions, products_of
 from kerasbnn.auditing.provenance import FollowingNormalization
-from kerasbnn.auditing.summaries import finite, median_of
 from kerasbnn.geometry.angles import angle_degrees
 from kerasbnn.geometry.layer_geometry import (
     Angles,
     Inputs,
     LayerGeometry,
-    Normalization,
     Products,
     Verdict,
     Weights,
     plain,
 )
 from kerasbnn.geometry.spectrum import covariance_spectrum
+from kerasbnn.geometry.summaries import (
+    constant_filters_problem,
+    finite,
+    median_of,
+    summarized_elements,
+    summarized_normalization,
+)
 from kerasbnn.geometry.theory import (
     angle_standard_deviation_degrees,
     expected_angle_degrees,
@@ -37,9 +41,6 @@ from kerasbnn.models.batches import to_numpy
 LARGEST_EIGENVALUES = 64
 
 NO_LATENT_WEIGHTS = "There are no continuous weights behind the quantized ones."
-
-# Values per channel with which statistics can be compared.
-FEWEST_VALUES = 32
 
 
 def assemble(
@@ -99,12 +100,8 @@ def assemble(
         alternatives=other_quantizers(measurement),
         histograms=histograms_of(measurement),
     )
-    constant = layer.products.constant_filters
-    if constant and layer.positions > 1:
-        problems.append(
-            f"The products of {constant} of {layer.filters} filters do not vary over "
-            "the inputs, so they have no correlation."
-        )
+    if layer.products.constant_filters and layer.positions > 1:
+        problems.append(constant_filters_problem(layer.products, layer.filters))
     layer = replace(layer, problems=tuple(problems))
     if not kernel.has_latent:
         # A comparison of the weights with themselves would read as perfect.
@@ -186,20 +183,19 @@ def _expected_angle(fan_in, kernel, weights, is_sign):
 
 
 def _normalization(normalization, paths):
-    if normalization is None or normalization.seen.count < FEWEST_VALUES:
+    if normalization is None:
         return None
     layer, pairs = normalization.layer, normalization.seen
-    mean, variance = pairs.means[0], pairs.variances[0]
     own_mean, own_variance = (
         to_numpy(v.value).astype("float64")
         for v in (layer.moving_mean, layer.moving_variance)
     )
-    spread = np.sqrt(variance + layer.epsilon)
-    ratio = (own_variance + layer.epsilon) / (variance + layer.epsilon)
-    return Normalization(
-        name=paths.get(id(layer), layer.name),
-        shift=finite(float(np.median(np.abs(own_mean - mean) / spread))),
-        variance_ratio=finite(float(np.median(ratio))),
+    return summarized_normalization(
+        paths.get(id(layer), layer.name),
+        (own_mean, own_variance),
+        (pairs.means[0], pairs.variances[0]),
+        layer.epsilon,
+        pairs.count,
     )
 
 
@@ -212,15 +208,14 @@ def _inputs(kernel, measurement, rho, is_first):
         name = getattr(quantizer, "__name__", type(quantizer).__name__)
     if moments is None or not measurement.inputs_are_finite:
         return Inputs(quantizer=name, is_first=is_first)
-    mean, variance = moments
-    total = float(np.mean(variance + mean**2) - np.mean(mean) ** 2)
+    mean, sd = summarized_elements(*moments)
     patches = measurement.sample.rows["patches"]
     flat = patches.reshape(-1, measurement.fan_in)[: measurement.sampling.patches]
     spectrum = covariance_spectrum(flat)
     return Inputs(
         quantizer=name,
-        mean=float(np.mean(mean)),
-        sd=math.sqrt(max(total, 0.0)),
+        mean=mean,
+        sd=sd,
         patches=len(flat),
         participation_ratio=finite(spectrum.corrected_participation_ratio),
         spectrum=tuple(plain(spectrum.fractions[:LARGEST_EIGENVALUES])),

@@ -1,12 +1,12 @@
 """What an audit says of the dot products of one kernel."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from keras import ops
 
 from kerasbnn.auditing.measurement import KernelMeasurement
-from kerasbnn.auditing.summaries import finite, mean_of, median_of
 from kerasbnn.geometry.dot_products import (
     batchnorm_thresholds,
     pooled_correlation,
@@ -14,10 +14,8 @@ from kerasbnn.geometry.dot_products import (
 )
 from kerasbnn.geometry.histograms import product_histogram
 from kerasbnn.geometry.layer_geometry import Histogram, Products
-from kerasbnn.geometry.predictions import (
-    predicted_correlations,
-    quadratic_correlations_from_samples,
-)
+from kerasbnn.geometry.predictions import quadratic_correlations_from_samples
+from kerasbnn.geometry.summaries import finite, predictions_of, summarized_products
 from kerasbnn.models.batches import to_numpy
 
 # Windows with which a covariance predicts something.
@@ -32,23 +30,15 @@ def predictions(measurement: KernelMeasurement, angles: np.ndarray):
         angles: Angle of each filter, in degrees.
 
     Returns:
-        The correlations, and `rho`, the variance along the weights relative to the mean
-        variance; NaN where there is nothing to predict from.
+        What `predictions_of` does; NaN where there is nothing to predict from.
     """
-    unknown = np.full(measurement.filters, np.nan)
     moments = measurement.element_moments
     pairs = measurement.pairs
     if moments is None or not measurement.inputs_are_finite or not pairs.count:
+        unknown = np.full(measurement.filters, np.nan)
         return unknown, unknown
-    element = np.repeat(
-        moments[1].mean(axis=1), measurement.filters // measurement.groups
-    )
-    norm = np.square(measurement.continuous).sum(axis=1).ravel()
-    variance = pairs.variances[1]
-    predicted = predicted_correlations(angles, variance, norm, element)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rho = variance / norm / element
-    return predicted, np.where(np.isfinite(rho), rho, np.nan)
+    norms = np.square(measurement.continuous).sum(axis=1).ravel()
+    return predictions_of(pairs, angles, norms, moments[1].mean(axis=1))
 
 
 def products_of(
@@ -70,47 +60,26 @@ def products_of(
     pairs = measurement.pairs
     if not pairs.count or not measurement.inputs_are_finite:
         return Products()
-    pooled = pairs.pooled()
-    each = pairs.filter_correlations()
-    known = each[np.isfinite(each)]
-    median = float(np.median(known)) if known.size else math.nan
+    summary = summarized_products(pairs, angles, predicted)
     sample = measurement.sample.rows
     quantized, continuous = sample["quantized"], sample["continuous"]
     quadratic = _quadratic(measurement)
     by_filter = measurement.permuted.filter_correlations()
     by_filter = by_filter[np.isfinite(by_filter)]
     error = by_filter.std() / math.sqrt(by_filter.size) if by_filter.size > 1 else None
-    directions = angles[np.isfinite(angles)]
-    values = Products(
-        pooled=pooled.correlation,
-        slope=pooled.slope,
-        intercept=pooled.intercept,
-        mean=float(known.mean()) if known.size else None,
-        median=median,
-        p5=float(np.percentile(known, 5)) if known.size else None,
-        lowest=float(known.min()) if known.size else None,
-        constant_filters=int(each.size - known.size),
-        predicted_mean=mean_of(predicted),
-        predicted_median=median_of(predicted),
-        quadratic_predicted=quadratic[0],
-        quadratic_measured=quadratic[1],
+    sampled = {
+        "quadratic_predicted": quadratic[0],
+        "quadratic_measured": quadratic[1],
         # A mean of the inputs is the same in all windows, so it is taken off.
-        permuted=measurement.permuted.pooled_within(),
-        permuted_error=error,
-        permuted_expected=(
-            math.cos(math.radians(directions.mean())) if directions.size else None
-        ),
-        activations=_activations(sample),
-        raw_flips=pairs.sign_flips,
-        centred_flips=sign_flips(quantized, continuous, *pairs.means),
-        batchnorm_flips=_batchnorm_flips(
+        "permuted": measurement.permuted.pooled_within(),
+        "permuted_error": error,
+        "activations": _activations(sample),
+        "centred_flips": sign_flips(quantized, continuous, *pairs.means),
+        "batchnorm_flips": _batchnorm_flips(
             normalization, kernel, calls, quantized, continuous
         ),
-        expected_flips=math.acos(median) / math.pi if known.size else None,
-        per_filter=tuple(each.tolist()),
-        predicted_per_filter=tuple(predicted.tolist()),
-    )
-    return Products(**{k: finite(v) for k, v in vars(values).items()})
+    }
+    return replace(summary, **{k: finite(v) for k, v in sampled.items()})
 
 
 def _activations(sample):

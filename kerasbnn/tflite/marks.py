@@ -97,21 +97,36 @@ class Marks:
         Returns:
             Tensor with the shape of the outputs; its values are of no use.
         """
-        import tensorflow as tf
-
         number = len(self.marks)
         self.marks.append(mark)
-        implements = (
-            f'name: "{OPERATIONS[type(mark)]}" '
-            'attr { key: "tfl_fusable_op" value { b: true } } '
-            f'attr {{ key: "mark" value {{ i: {number} }} }}'
-        )
-        stand_in = tf.function(
-            lambda x: _stand_in(mark, x),
-            experimental_implements=implements,
-            autograph=False,
-        )
-        return stand_in(inputs)
+        name = OPERATIONS[type(mark)]
+        return emit_operation(name, number, [inputs], lambda x: _stand_in(mark, x))
+
+
+def emit_operation(name: str, number: int, inputs, stand_in):
+    """Emit a custom operation that carries a number through the converter.
+
+    Args:
+        name: Name of the operation.
+        number: The number.
+        inputs: List of TensorFlow tensors.
+        stand_in: Function of these that returns a tensor with the shape of the output;
+            its values are of no use.
+
+    Returns:
+        The output.
+    """
+    import tensorflow as tf
+
+    implements = (
+        f'name: "{name}" '
+        'attr { key: "tfl_fusable_op" value { b: true } } '
+        f'attr {{ key: "mark" value {{ i: {number} }} }}'
+    )
+    operation = tf.function(
+        stand_in, experimental_implements=implements, autograph=False
+    )
+    return operation(*inputs)
 
 
 def _stand_in(mark, x):
