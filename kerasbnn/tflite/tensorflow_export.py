@@ -10,8 +10,10 @@ import keras
 
 from kerasbnn._saved_models import held_back_errors
 from kerasbnn.models.input_shapes import symbolic_inputs
+from kerasbnn.tflite.errors import ConversionError
 from kerasbnn.tflite.lowering import marked_calls
 from kerasbnn.tflite.marks import Marks
+from kerasbnn.tflite.recurrent_layers import unrolled
 
 SIGNATURE = "serving_default"
 
@@ -28,6 +30,7 @@ def export(model: keras.Model, input_shape=None) -> tuple[bytes, Marks]:
 
     Raises:
         ValueError: The shape of the inputs is malformed, or not known.
+        ConversionError: TensorFlow's converter refuses the model.
     """
     with marked_calls(model) as marks, converter_of(model, input_shape) as converter:
         converter.allow_custom_ops = True
@@ -47,8 +50,10 @@ def converter_of(model: keras.Model, input_shape=None) -> Iterator[Any]:
 
     Raises:
         ValueError: The shape of the inputs is malformed, or not known.
+        ConversionError: Inside, TensorFlow's converter has refused the model.
     """
     import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
 
     args, kwargs, _ = symbolic_inputs(model, input_shape)
     tensors = keras.tree.flatten((args, kwargs))
@@ -62,14 +67,33 @@ def converter_of(model: keras.Model, input_shape=None) -> Iterator[Any]:
         outputs = model(*called_with[0], **called_with[1], training=False)
         return named_outputs(model, outputs)
 
+    refusal = None
     with tempfile.TemporaryDirectory() as folder, held_back_errors():
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint(SIGNATURE, serve, input_signature=specs)
+        with unrolled(model):
+            archive.add_endpoint(SIGNATURE, serve, input_signature=specs)
         archive.write_out(folder, verbose=False)
-        yield tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=[SIGNATURE]
-        )
+        try:
+            yield tf.lite.TFLiteConverter.from_saved_model(
+                folder, signature_keys=[SIGNATURE]
+            )
+        except ConverterError as error:
+            # Its pages on the standard error stay held back.
+            refusal = error
+    if refusal is not None:
+        raise ConversionError(
+            f"TensorFlow's converter refuses model '{model.name}': {_reason(refusal)}. "
+            "No file was written. Replace the layer that needs it; a recurrent layer "
+            "converts with unroll=True."
+        ) from refusal
+
+
+def _reason(error):
+    """Return what is wrong, of the pages that the converter writes."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    # What comes before names the place in the graph, in brackets within brackets.
+    return lines[0].rpartition("): ")[2].removesuffix(".")
 
 
 def input_names(model: keras.Model, tensors) -> list[str]:
