@@ -15,7 +15,7 @@ from kerasbnn.benchmarking.report import (
     BenchmarkReport,
     Contender,
 )
-from kerasbnn.benchmarking.tables import milliseconds, speed
+from kerasbnn.benchmarking.tables import speed, three_digits, unit_of_times
 from kerasbnn.geometry.views.plots_canvas import (
     COLORS,
     FONT_SIZE,
@@ -52,16 +52,19 @@ def draw(report: BenchmarkReport) -> Figure:
     shown = [c for c in report.contenders if c.bytes is not None]
     figure = new_figure(10, 1.35 + 0.42 * len(shown))
     left, right = new_axes(figure, columns=2)
-    latencies = [c.latency_ms or 0.0 for c in shown]
-    unit, factor = _unit(max(c.bytes or 0 for c in shown))
-    sizes = [(c.bytes or 0) / factor for c in shown]
-    _bars(left, latencies, shown, "Latency of a call in ms")
-    _bars(right, sizes, shown, f"File in {unit}")
+    time_unit, times = unit_of_times(report)
+    latencies = [times * (c.latency_ms or 0.0) for c in shown]
+    size_unit, bytes_of_unit = _unit(max(c.bytes or 0 for c in shown))
+    sizes = [(c.bytes or 0) / bytes_of_unit for c in shown]
+    time_unit = time_unit.replace("us", "µs")
+    _bars(left, latencies, shown, f"Latency of a call in {time_unit}")
+    _bars(right, sizes, shown, f"File in {size_unit}")
     for place, contender in enumerate(shown):
-        low, high = contender.latency_low_ms or 0.0, contender.latency_high_ms or 0.0
+        low = times * (contender.latency_low_ms or 0.0)
+        high = times * (contender.latency_high_ms or 0.0)
         left.plot([low, high], [place, place], color=INK, linewidth=1.0)
         speeds = _speeds(report) if contender.name == DELEGATE else ""
-        _label(left, high, place, milliseconds(latencies[place]) + speeds)
+        _label(left, high, place, three_digits(latencies[place]) + speeds)
         _label(right, sizes[place], place, byte_size(contender.bytes or 0))
     left.set_yticks(range(len(shown)), [c.label for c in shown])
     right.set_yticks([])

@@ -23,6 +23,7 @@ from kerasbnn.benchmarking.runs import Run, agreement, named_inputs, outputs_of_
 from kerasbnn.benchmarking.timing import ROUNDS, time_in_turns
 from kerasbnn.models.layer_paths import checked_model
 from kerasbnn.runtime import delegate as native
+from kerasbnn.runtime.errors import ModelError
 from kerasbnn.tflite import convert
 from kerasbnn.tflite.verification import check_samples, default_samples
 
@@ -120,11 +121,14 @@ def benchmark(
         contents = {FLOAT32: twins.float32, INT8: twins.int8, STOCK: packed}
         contents[DELEGATE] = packed if missing is None else None
         problems = {INT8: twins.problem, DELEGATE: missing}
-        runs = {
-            name: Run(content, num_threads, delegate if name == DELEGATE else None)
-            for name, content in contents.items()
-            if content is not None
-        }
+        runs: dict[str, Run] = {}
+        for name, content in contents.items():
+            if content is not None:
+                try:
+                    library = delegate if name == DELEGATE else None
+                    runs[name] = Run(content, num_threads, library)
+                except ModelError as error:
+                    problems[name] = str(error)
         agreements = {
             name: agreement(runs[name].outputs(inputs), expected)
             for name in (STOCK, DELEGATE)
@@ -146,9 +150,9 @@ def benchmark(
         versions=versions(),
         implementation=native.implementation(),
         contenders=tuple(
-            Contender(name, problem=problems[name])
-            if content is None
-            else _contender(name, content, timings[name], agreements.get(name))
+            _contender(name, content, timings[name], agreements.get(name))
+            if content is not None and name in timings
+            else Contender(name, problem=problems[name])
             for name, content in contents.items()
         ),
     )
@@ -203,12 +207,14 @@ class _Progress:
     """A line on the standard error that says what is being done."""
 
     def __init__(self, verbose):
-        columns = TextColumn("{task.description}"), BarColumn()
+        console = Console(stderr=True)
         self._bar = Progress(
-            *columns,
-            console=Console(stderr=True),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            console=console,
             transient=True,
-            disable=not verbose,
+            # To a file a bar would leave nothing but an empty line.
+            disable=not (verbose and console.is_terminal),
         )
         self._task = None
 

@@ -95,7 +95,8 @@ def float_twins(
         ]
         try:
             return FloatTwins(float32, converter.convert())
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
+            # Whatever it is: the other file is there.
             text = " ".join(str(error).split())[:200]
             return FloatTwins(
                 float32, None, f"TensorFlow cannot quantize this network: {text}"

@@ -40,12 +40,13 @@ def rendered(report: BenchmarkReport) -> Group:
         padding=(0, 1),
         collapse_padding=True,
     )
+    unit, factor = unit_of_times(report)
     table.add_column("Contender", overflow="fold")
     for title in (
         "\nFile",
-        "Latency\nin ms",
+        f"Latency\nin {unit}",
         "10 to 90 %\nof calls",
-        "CPU\nin ms",
+        f"CPU\nin {unit}",
         "Speed,\nfloat32 = 1",
         "Speed,\nint8 = 1",
         "Same\nclass",
@@ -53,7 +54,7 @@ def rendered(report: BenchmarkReport) -> Group:
     ):
         table.add_column(title, justify="right", no_wrap=True)
     for contender in report.contenders:
-        table.add_row(*_row(report, contender))
+        table.add_row(*_row(report, contender, factor))
     return Group(table, *_notes(report))
 
 
@@ -62,18 +63,25 @@ def _conditions(report):
     return f"batch {report.batch_size}, {threads}"
 
 
-def _row(report, contender):
+def _row(report, contender, factor):
     if contender.bytes is None:
         return [Text(contender.label, style="dim"), *["-"] * 8]
-    same = contender.same_classes
-    largest = contender.largest_difference
+    same, largest = contender.same_classes, contender.largest_difference
+    wall, low, high, cpu = (
+        three_digits(factor * value)
+        for value in (
+            contender.latency_ms,
+            contender.latency_low_ms,
+            contender.latency_high_ms,
+            contender.cpu_ms,
+        )
+    )
     return [
         contender.label,
         byte_size(contender.bytes),
-        milliseconds(contender.latency_ms),
-        f"{milliseconds(contender.latency_low_ms)} to "
-        f"{milliseconds(contender.latency_high_ms)}",
-        milliseconds(contender.cpu_ms),
+        wall,
+        f"{low} to {high}",
+        cpu,
         speed(report.speed(contender.name, FLOAT32)),
         speed(report.speed(contender.name, INT8)),
         "-" if same is None else f"{100 * same:.4g} %",
@@ -81,19 +89,40 @@ def _row(report, contender):
     ]
 
 
-def milliseconds(value: float) -> str:
-    """Write a time with three digits.
+def unit_of_times(report: BenchmarkReport) -> tuple[str, float]:
+    """Choose the unit in which latencies are best read.
 
     Args:
-        value: Milliseconds.
+        report: The report.
 
     Returns:
-        Text without the unit.
+        `"ms"`, or `"us"` where all latencies are below one millisecond; and how many of
+        it a millisecond has.
 
     Example:
-        >>> from kerasbnn.benchmarking.tables import milliseconds
-        >>> milliseconds(0.012345), milliseconds(1234.5)
-        ('0.0123', '1234')
+        >>> from kerasbnn.benchmarking import BenchmarkReport, Contender
+        >>> from kerasbnn.benchmarking.tables import unit_of_times
+        >>> fast = Contender("packed_stock", 1000, 15, latency_ms=0.02)
+        >>> unit_of_times(BenchmarkReport("net", 1, 1, 9, True, "", {}, None, (fast,)))
+        ('us', 1000.0)
+    """
+    largest = max(contender.latency_ms or 0.0 for contender in report.contenders)
+    return ("ms", 1.0) if largest >= 1 else ("us", 1e3)
+
+
+def three_digits(value: float) -> str:
+    """Write a number with three digits.
+
+    Args:
+        value: The number.
+
+    Returns:
+        Text.
+
+    Example:
+        >>> from kerasbnn.benchmarking.tables import three_digits
+        >>> three_digits(0.12345), three_digits(1234.5)
+        ('0.123', '1234')
     """
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
@@ -114,9 +143,7 @@ def speed(ratio: float | None) -> str:
     """
     if ratio is None:
         return "-"
-    if ratio < 100:
-        return f"{ratio:.{3 if ratio >= 1 else 2}g}"
-    return f"{ratio:.0f}"
+    return three_digits(ratio) if ratio >= 1 else f"{ratio:.2g}"
 
 
 def _notes(report):
