@@ -87,14 +87,10 @@ def test_images_may_lack_the_axis_of_their_channel(folder, capsys):
         (["model.keras", "--plot", "no/bars.png"], "no folder 'no'"),
         (["model.keras", "--plot", "bars.xyz"], "gives its format"),
         (["model.keras", "--json", "."], "is a folder"),
-        (["recurrent.keras"], "refuses model 'recurrent'"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(folder, capfd, arguments, message):
     np.save("wide.npy", np.ones((4, 9)))
-    keras.Sequential(
-        [keras.Input((6, 5)), keras.layers.LSTM(3)], name="recurrent"
-    ).save("recurrent.keras")
     before = sorted(folder.iterdir())
     capfd.readouterr()
     given = [] if "--json" in arguments else ["--json", "figures.json"]

@@ -73,7 +73,7 @@ def converter_of(model: keras.Model, input_shape=None) -> Iterator[Any]:
         archive.track(model)
         with unrolled(model):
             archive.add_endpoint(SIGNATURE, serve, input_signature=specs)
-        archive.write_out(folder, verbose=False)
+            archive.write_out(folder, verbose=False)
         try:
             yield tf.lite.TFLiteConverter.from_saved_model(
                 folder, signature_keys=[SIGNATURE]
@@ -84,8 +84,7 @@ def converter_of(model: keras.Model, input_shape=None) -> Iterator[Any]:
     if refusal is not None:
         raise ConversionError(
             f"TensorFlow's converter refuses model '{model.name}': {_reason(refusal)}. "
-            "No file was written. Replace the layer that needs it; a recurrent layer "
-            "converts with unroll=True."
+            "No file was written. Replace the layer that needs it by one of Keras' own."
         ) from refusal
 
 
