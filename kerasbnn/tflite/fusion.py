@@ -93,7 +93,7 @@ class _Fusion:
         self.placed: list[Placed] = []
 
     def run(self):
-        self._make_shapes_constant()
+        self._simplify_reshapes()
         binary = self._take_signs_in()
         self._find_chains(binary)
         self._choose_inputs()
@@ -109,16 +109,21 @@ class _Fusion:
 
     # ---- shapes ---------------------------------------------------------------------
 
-    def _make_shapes_constant(self):
-        """Give reshapes that leave only the batch open a constant shape.
+    def _simplify_reshapes(self):
+        """Leave out reshapes to the same shape; give others a constant shape.
 
-        Keras computes it from the shape of the inputs, in three operations.
+        Keras computes the shape from that of the inputs, in three operations, even
+        where only the size of the batch is open.
         """
         for op in self.graph.operators:
             shape = self.graph.shape(op.outputs[0])
             if op.builtin != BuiltinOperator.RESHAPE or shape.count(-1) > 1:
                 continue
-            if self.graph.constant(op.inputs[1]) is None:
+            is_output = op.outputs[0] in self.graph.outputs
+            if shape == self.graph.shape(op.inputs[0]) and not is_output:
+                for user in self.graph.consumers(op.outputs[0]):
+                    _replace_input(user, op.outputs[0], op.inputs[0])
+            elif self.graph.constant(op.inputs[1]) is None:
                 target = self.graph.add_constant(np.array(shape, np.int32))
                 op.inputs = [op.inputs[0], target]
         self.graph.drop_unused_operators()

@@ -108,6 +108,8 @@ class _Lowering:
         self.seen.add(layer)
         reason = self._reason_against(layer)
         rule = self._rule_for(layer)
+        if None in x.shape[1:]:
+            reason = "the shape of its inputs is not known"
         if reason is None and rule is None:
             reason = f"no packed form of {type(layer).__name__} is known"
         if reason is not None or rule is None:
@@ -127,6 +129,8 @@ class _Lowering:
                 self._leave(layer, kernel)
                 return None
             kernels.append(kernel)
+        # What TensorFlow knows of a shape while it traces, its converter may not find.
+        x = ops.reshape(x, (-1, *x.shape[1:]))
         outputs = rule(layer, self._quantized_inputs(layer, x), *kernels)
         activation = getattr(layer, "activation", None)
         if activation is not None and activation is not keras.activations.linear:
