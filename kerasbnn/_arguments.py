@@ -1,6 +1,7 @@
 """Arguments that several commands take."""
 
 import argparse
+import re
 
 
 def shape_argument(text: str) -> tuple[int, ...]:
@@ -29,3 +30,28 @@ def shape_argument(text: str) -> tuple[int, ...]:
             f"expected positive whole numbers such as 32,32,3, but got {text!r}"
         )
     return sizes
+
+
+def in_words_of_the_command(text: str, *names: str) -> str:
+    """Name options of the command where an error names arguments in Python.
+
+    Args:
+        text: The error.
+        *names: Arguments that the command has as options.
+
+    Returns:
+        The error, about options.
+
+    Example:
+        >>> from kerasbnn._arguments import in_words_of_the_command
+        >>> text = "Pass `input_shape`, for example input_shape=(32, 32, 3)."
+        >>> in_words_of_the_command(text, "input_shape")
+        'Pass --input-shape, for example --input-shape 32,32,3.'
+    """
+    for name in names:
+        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
+    return re.sub(
+        r"input_shape=\(([^)]*)\)",
+        lambda found: "--input-shape " + found[1].replace(" ", ""),
+        text,
+    )

@@ -8,13 +8,12 @@ import argparse
 import importlib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerasbnn._arguments import shape_argument
+from kerasbnn._arguments import in_words_of_the_command, shape_argument
 from kerasbnn._errors import CommandError
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 from kerasbnn._version import __version__
@@ -109,21 +108,13 @@ def _summary(arguments):
     try:
         result = profile(model, arguments.input_shape)
     except ValueError as error:
-        raise CommandError(_in_words_of_the_command(error)) from error
+        text = in_words_of_the_command(str(error), "input_shape")
+        raise CommandError(text) from error
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
         print_table(result)
     return 0
-
-
-def _in_words_of_the_command(error):
-    text = str(error).replace("`input_shape`", "--input-shape")
-    return re.sub(
-        r"input_shape=\(([^)]*)\)",
-        lambda found: "--input-shape " + found[1].replace(" ", ""),
-        text,
-    )
 
 
 def _command_of(module: str, description: str) -> Command:
@@ -153,7 +144,7 @@ COMMANDS = {
     ),
     "demo": _command_of(
         "kerasbnn.demo",
-        "train a small binary network on images of digits, save and audit it",
+        "train a small binary network on images of digits, audit and convert it",
     ),
     "summary": Command(
         "show the bits, bytes and multiply-accumulates of a saved model",

@@ -1,10 +1,11 @@
 """The command `kerasbnn convert`: a saved model as a compact .tflite file."""
 
 import argparse
+import math
 import warnings
 from pathlib import Path
 
-from kerasbnn._arguments import shape_argument
+from kerasbnn._arguments import in_words_of_the_command, shape_argument
 from kerasbnn._errors import CommandError
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 
@@ -70,6 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     check_model_file(arguments.model)
     check_output(arguments.output)
+    if arguments.output.exists() and arguments.output.samefile(arguments.model):
+        raise CommandError(f"'{arguments.output}' is the model. Name another file.")
+    if arguments.json is not None:
+        check_output(arguments.json)
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     start_keras()
     convert = import_convert()
@@ -89,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
                 decomposition=arguments.decomposition,
             )
     except (ValueError, TypeError, OSError) as error:
-        raise CommandError(_in_words_of_the_command(str(error))) from error
+        options = ("input_shape", "labels", "name")
+        text = in_words_of_the_command(str(error), *options)
+        raise CommandError(" ".join(text.split())) from error
     report.show()
     if arguments.json is not None:
         try:
@@ -160,15 +167,9 @@ def _mean_and_std(text):
         mean, std = (float(part) for part in text.split(","))
     except ValueError:
         mean = std = 0.0
-    if not std > 0:
+    if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
         raise argparse.ArgumentTypeError(
             f"expected two numbers such as 127.5,127.5, the second above 0, but got "
             f"{text!r}"
         )
     return {"mean": mean, "std": std}
-
-
-def _in_words_of_the_command(text):
-    for name in ("input_shape", "labels", "normalization", "name"):
-        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-    return text

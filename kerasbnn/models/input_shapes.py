@@ -142,7 +142,7 @@ def _sample_of(shape, dtype, batch_size, model):
     if len(shape) and None in shape[1:]:
         raise ValueError(
             f"Model '{model.name}' takes inputs of shape {tuple(shape)}, where None "
-            "may be any size, so its work cannot be counted. Pass `input_shape`, the "
+            "may be any size, but one size is needed here. Pass `input_shape`, the "
             "shape of one sample, for example input_shape=(32, 32, 3)."
         )
     return keras.KerasTensor((batch_size, *shape[1:]), dtype)

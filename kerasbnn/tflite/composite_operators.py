@@ -48,7 +48,7 @@ def make_composite(
             f"Packed filters must be uint8 of shape {composite.filters_shape}. "
             f"Received: {filters.dtype} of shape {filters.shape}."
         )
-    constants = (filters, _shortened(scale), _shortened(bias))
+    constants = (filters, shortened(scale), shortened(bias))
     inputs = [x, *(subgraph.add_constant(values) for values in constants)]
     if residual is not None:
         inputs.append(residual)
@@ -77,8 +77,15 @@ def make_composite(
     )
 
 
-def _shortened(values):
-    """Keep one of the values where they are all the same."""
+def shortened(values: np.ndarray) -> np.ndarray:
+    """Keep one of the values where they are all the same, as files do.
+
+    Args:
+        values: Array `(channels,)`.
+
+    Returns:
+        float32 array of the same or of one value.
+    """
     values = np.asarray(values, np.float32)
     return values[:1] if (values == values[0]).all() else values
 

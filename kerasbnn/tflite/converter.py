@@ -11,10 +11,11 @@ from kerasbnn.models.layer_paths import checked_model
 from kerasbnn.runtime.composites import METADATA
 from kerasbnn.tflite.converted_layers import converted_layers
 from kerasbnn.tflite.finishing import check_operations, finished, output_size
+from kerasbnn.tflite.finite_weights import check_finite
 from kerasbnn.tflite.fusion import fuse
 from kerasbnn.tflite.graph import Graph
 from kerasbnn.tflite.metadata import encode, make_metadata
-from kerasbnn.tflite.other_backends import convert_in_tensorflow
+from kerasbnn.tflite.other_backends import run_in_tensorflow
 from kerasbnn.tflite.report import ConversionReport
 from kerasbnn.tflite.tensorflow_export import export
 from kerasbnn.tflite.verification import check_samples, default_samples, verify
@@ -115,8 +116,12 @@ def convert(
         "decomposition": decomposition,
     }
     if keras.backend.backend() != "tensorflow":
-        return convert_in_tensorflow(model, path, sample_inputs, options)
+        values = run_in_tensorflow(
+            f"{__name__}:convert", model, path, sample_inputs, options
+        )
+        return ConversionReport.from_dict(values)
     samples = check_samples(model, sample_inputs, input_shape)
+    check_finite(model)
     blob, marks = export(model, input_shape)
     graph = Graph(blob)
     placed = fuse(graph, marks, decomposition)

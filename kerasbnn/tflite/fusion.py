@@ -17,7 +17,7 @@ from kerasbnn.runtime.composites import (
 from kerasbnn.tflite import chains
 from kerasbnn.tflite.builtin_operations import Operations
 from kerasbnn.tflite.chains import Chain, Terms
-from kerasbnn.tflite.composite_operators import make_composite
+from kerasbnn.tflite.composite_operators import make_composite, shortened
 from kerasbnn.tflite.graph import Graph, Operator, Subgraph
 from kerasbnn.tflite.marks import AFFINE, DOT, SIGN, Marks
 
@@ -60,8 +60,8 @@ class Placed:
     def constant_bytes(self) -> int:
         """Bytes of the weights, and of what is fused with them."""
         filters = int(np.prod(self.composite.filters_shape))
-        terms = (self.terms.scale != 1).any() + (self.terms.bias != 0).any()
-        return filters + 4 * self.composite.out_channels * int(terms)
+        terms = (self.terms.scale, self.terms.bias)
+        return filters + sum(shortened(values).nbytes for values in terms)
 
 
 def fuse(graph: Graph, marks: Marks, weights: str) -> list[Placed]:
