@@ -33,7 +33,7 @@ def audit(
     start: Mapping[str, np.ndarray] | None = None,
     thresholds: Thresholds | None = None,
     seed: int = 0,
-    verbose="auto",
+    verbose: int | str = "auto",
 ) -> GeometryReport:
     """Measure, layer by layer, whether binarization preserves what a model computes.
 

@@ -1,5 +1,6 @@
 """Models trained on JAX or PyTorch: TensorFlow converts a saved copy elsewhere."""
 
+import importlib
 import json
 import os
 import pickle
@@ -7,32 +8,34 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from kerasbnn.tflite.errors import ConversionError
-from kerasbnn.tflite.report import ConversionReport
 
 _MODEL, _REQUEST, _ANSWER = "model.keras", "request.pickle", "answer.json"
 
 
-def convert_in_tensorflow(
-    model: keras.Model, path: Path, sample_inputs, options: dict
-) -> ConversionReport:
-    """Convert a model in a process whose backend is TensorFlow.
+def run_in_tensorflow(
+    task: str, model: keras.Model, path: Path, sample_inputs, options: dict
+) -> dict[str, Any]:
+    """Call a function on a copy of a model in a process whose backend is TensorFlow.
 
     Args:
+        task: The function, as `"module:name"`; it takes the model, the path and keyword
+            arguments, and returns a report with a method `to_dict`.
         model: The model.
-        path: Where to write the file.
-        sample_inputs: As for `convert`.
-        options: The other keyword arguments of `convert`.
+        path: Where the function writes its file.
+        sample_inputs: Its argument of this name.
+        options: Its other keyword arguments.
 
     Returns:
-        The report of the other process.
+        The dict of the report.
 
     Raises:
         ConversionError: The model cannot be saved and loaded again, TensorFlow is not
-            installed, or what `convert` raises there.
+            installed, or what the function raises there.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
@@ -49,6 +52,7 @@ def convert_in_tensorflow(
             samples = keras.tree.map_structure(keras.ops.convert_to_numpy, samples)
         # Written and read by this very module: nobody else's data is unpickled.
         request = {
+            "task": task,
             "path": str(path.absolute()),
             "samples": samples,
             "options": {**options, "name": options["name"] or model.name},
@@ -74,13 +78,13 @@ def convert_in_tensorflow(
         values = json.loads(answer.read_text())
     if "error" in values:
         raise ConversionError(values["error"], values["layer"])
-    return ConversionReport.from_dict({**values, "path": str(path)})
+    return {**values, "path": str(path)}
 
 
 def _main(folder: Path):
-    from kerasbnn.tflite.converter import convert
-
     request = pickle.loads((folder / _REQUEST).read_bytes())
+    module, _, name = request["task"].partition(":")
+    task = getattr(importlib.import_module(module), name)
     try:
         model = keras.models.load_model(folder / _MODEL, compile=False)
     except Exception as error:
@@ -93,7 +97,7 @@ def _main(folder: Path):
         }
     else:
         try:
-            report = convert(
+            report = task(
                 model,
                 request["path"],
                 sample_inputs=request["samples"],

@@ -1,0 +1,12 @@
+"""Reads what a probe file measures; needs numpy and ai-edge-litert only.
+
+`kerasbnn.tflite.probe` writes the file. `Probe` runs it on batches of inputs, and
+`ProbeStatistics` adds up what it yields to a `GeometryReport`.
+"""
+
+from kerasbnn.probing.activations import Activations
+from kerasbnn.probing.description import ProbeDescription
+from kerasbnn.probing.reading import Probe
+from kerasbnn.probing.statistics import ProbeStatistics
+
+__all__ = ["Activations", "Probe", "ProbeDescription", "ProbeStatistics"]
