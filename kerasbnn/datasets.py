@@ -157,6 +157,61 @@ def shifted(images, reach, rng):
     return padded[samples, rows, columns]
 
 
+def jittered(images, rng, *, shift=1.0, angle=10.0, scale=0.1):
+    """Move, turn and resize each image a little, at random.
+
+    Values between pixels are interpolated linearly.
+
+    Args:
+        images: Array `(samples, height, width, channels)`; -1 is the background.
+        rng: A `numpy.random.Generator`.
+        shift: Largest shift along each axis, in pixels.
+        angle: Largest angle, in degrees.
+        scale: Largest natural logarithm of the factor of the size.
+
+    Returns:
+        New float32 array of the same shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerasbnn.datasets import jittered
+        >>> jittered(np.ones((2, 8, 8, 1)), np.random.default_rng(0)).shape
+        (2, 8, 8, 1)
+    """
+    count, height, width, _ = images.shape
+    turn = np.deg2rad(rng.uniform(-angle, angle, (count, 1, 1)))
+    zoom = np.exp(rng.uniform(-scale, scale, (count, 1, 1)))
+    down, right = rng.uniform(-shift, shift, (2, count, 1, 1))
+    y = np.arange(height)[:, np.newaxis] - (height - 1) / 2
+    x = np.arange(width) - (width - 1) / 2
+    # Where in the old image each pixel of the new one comes from.
+    rows = (np.cos(turn) * y - np.sin(turn) * x) / zoom + down + (height - 1) / 2
+    columns = (np.sin(turn) * y + np.cos(turn) * x) / zoom + right + (width - 1) / 2
+    return _interpolated(images, rows, columns).astype("float32")
+
+
+def _interpolated(images, rows, columns):
+    """Read images at rows and columns `(samples, height, width)` between the pixels."""
+    border = ((0, 0), (1, 1), (1, 1), (0, 0))
+    padded = np.pad(images, border, constant_values=-1)
+    samples = np.arange(len(images))[:, np.newaxis, np.newaxis]
+    top, below = _neighbours(rows, images.shape[1])
+    left, beside = _neighbours(columns, images.shape[2])
+    values = 0.0
+    for row, row_share in ((top, 1 - below), (top + 1, below)):
+        for column, column_share in ((left, 1 - beside), (left + 1, beside)):
+            share = (row_share * column_share)[..., np.newaxis]
+            values = values + share * padded[samples, row, column]
+    return values
+
+
+def _neighbours(places, size):
+    """Return the pixel before each place in a padded image, and how far it is off."""
+    places = np.clip(places + 1, 0, size + 1)
+    before = np.minimum(places.astype(int), size)
+    return before, places - before
+
+
 def _read(path):
     if not path.is_file():
         raise FileNotFoundError(

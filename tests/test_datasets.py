@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from kerasbnn import datasets
 
@@ -128,3 +129,44 @@ def test_shifted_images_are_those_that_slicing_gives():
         seen.add(matches[0])
     # All directions occur.
     assert {y for y, _ in seen} == {x for _, x in seen} == set(range(5))
+
+
+def test_jittered_images_are_those_that_scipy_interpolates():
+    images = RNG.random((6, 9, 7, 2)).astype("float32")
+    options = {"shift": 1.5, "angle": 40.0, "scale": 0.4}
+    found = datasets.jittered(images, np.random.default_rng(3), **options)
+    assert found.dtype == np.float32
+    rng = np.random.default_rng(3)
+    turns = np.deg2rad(rng.uniform(-40, 40, 6))
+    zooms = np.exp(rng.uniform(-0.4, 0.4, 6))
+    moves = rng.uniform(-1.5, 1.5, (2, 6)).T
+    middle = np.array([4, 3])
+    for image, turn, zoom, move, after in zip(
+        images, turns, zooms, moves, found, strict=True
+    ):
+        matrix = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+        matrix = np.array(matrix) / zoom
+        for channel in range(2):
+            expected = ndimage.affine_transform(
+                image[..., channel],
+                matrix,
+                offset=middle - matrix @ middle + move,
+                order=1,
+                mode="grid-constant",
+                cval=-1,
+            )
+            np.testing.assert_allclose(after[..., channel], expected, atol=1e-5)
+
+
+def test_without_any_jitter_images_stay_as_they_are():
+    images = RNG.random((3, 5, 8, 1)).astype("float32")
+    rng = np.random.default_rng(0)
+    after = datasets.jittered(images, rng, shift=0, angle=0, scale=0)
+    np.testing.assert_allclose(after, images, atol=1e-6)
+
+
+def test_what_is_moved_away_leaves_the_background():
+    images = np.ones((20, 4, 4, 1), "float32")
+    rng = np.random.default_rng(0)
+    after = datasets.jittered(images, rng, shift=100, angle=0, scale=0)
+    assert (after == -1).all(axis=(1, 2, 3)).sum() > 10
