@@ -232,6 +232,7 @@ def test_threads_share_the_work(batch, threads, implementation, rng):
     for composite in (
         Composite(DENSE, 5000, 1000, output=BITS),
         Composite(CONV_2D, 300, 65, kernel_h=3, kernel_w=3, same=1, **pool),
+        Composite(CONV_2D, 300, 65, kernel_h=3, kernel_w=3, same=1, output=BITS),
         Composite(DENSE, 64, 10),
     ):
         case = random_case(rng, composite, batch, (9, 9))

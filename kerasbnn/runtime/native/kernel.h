@@ -42,7 +42,7 @@ struct Layer {
   const uint16_t* flips;          // [blocks]
 
   const float* scale;  // [channels_padded], 0 beyond `channels`
-  const float* bias;   // [channels_padded], the same; never -0
+  const float* bias;   // [channels_padded], the same
   int channels;
   int channels_padded;  // A multiple of kBlock.
 

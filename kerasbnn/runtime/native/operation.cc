@@ -45,7 +45,7 @@ void Expand(const Tensor& tensor, int channels, float* to) {
   for (int i = 0; i < channels; ++i) {
     float value;
     std::memcpy(&value, bytes + (is_shared ? 0 : sizeof(value) * i), sizeof(value));
-    to[i] = value + 0.0f;  // Makes +0 of -0, so that sums with it are never -0.
+    to[i] = value;
   }
 }
 

@@ -69,11 +69,9 @@ int Filters::Weight(int out, int tap, int channel) const {
 
 uint32_t Filters::Negative(int out, int tap, int word) const {
   const uint8_t* row = Row(out, tap);
-  uint32_t bits = composite_.is_ternary()
-                      ? EvenBits(WordAt(row, 2 * word), WordAt(row, 2 * word + 1))
-                      : WordAt(row, word);
-  // Files of kerasbnn have zeros there, but nothing must depend on it.
-  return bits & ValidBits(composite_.group_in_channels(), word);
+  return composite_.is_ternary()
+             ? EvenBits(WordAt(row, 2 * word), WordAt(row, 2 * word + 1))
+             : WordAt(row, word);
 }
 
 uint32_t Filters::NonZero(int out, int tap, int word) const {
@@ -142,6 +140,7 @@ void PackedWeights::Pack(const Composite& c, const uint8_t* bytes, int blocks,
       int non_zeros = 0, negatives = 0;
       if (!is_float && is_whole) {
         for (int word = 0; word < units_per_tap; ++word) {
+          // What is behind the last channel counts as 0, whatever a file has there.
           const uint32_t non_zero = filters.NonZero(out, tap, word);
           const uint32_t negative = filters.Negative(out, tap, word) & non_zero;
           const int64_t at = (row + word) * planes * kBlock + lane;
