@@ -163,8 +163,9 @@ class EinsumOperation(DenseOperation):
         axes.update({label: rank - len(after) + i for i, label in enumerate(after)})
         last = [axes[label] for label in summed]
         first = [axis for axis in range(rank) if axis not in last]
+        size = math.prod(x.shape[axis] for axis in last)
         x = ops.transpose(x, first + last)
-        return ops.reshape(x, (*ops.shape(x)[: len(first)], -1))
+        return ops.reshape(x, (-1, *ops.shape(x)[1 : len(first)], size))
 
     def prepared_kernel(self, kernel):
         _, labels, summed = self.labels()

@@ -12,6 +12,11 @@ import numpy as np
 # Of the quantized values: each step is one comparison of all weights.
 MOST_STEPS = 16
 
+NO_STAIRCASE = (
+    f"its quantized values do not follow from each weight by itself in at most "
+    f"{MOST_STEPS} steps, as those in another basis or of many bits do not"
+)
+
 _LARGEST = np.finfo(np.float32).max
 
 
@@ -78,10 +83,7 @@ def find_staircase(continuous: np.ndarray, quantized: np.ndarray) -> Staircase |
     by_filter = [_steps(*pair) for pair in zip(continuous, quantized, strict=True)]
     count = max(map(len, by_filter))
     if count > MOST_STEPS:
-        return (
-            f"its quantized values do not follow from each weight in at most "
-            f"{MOST_STEPS} steps, as those in another basis or of many bits do not"
-        )
+        return NO_STAIRCASE
     thresholds = np.full((count - 1, len(continuous)), _LARGEST, np.float32)
     values = np.zeros((count, len(continuous)), np.float32)
     for place, own in enumerate(by_filter):
@@ -90,7 +92,7 @@ def find_staircase(continuous: np.ndarray, quantized: np.ndarray) -> Staircase |
         values[: len(own), place] = [value for _, value in own]
     found = Staircase(thresholds, values)
     if not _is_exact(found, continuous, quantized):
-        return "equal weights of one filter are quantized to different values"
+        return NO_STAIRCASE
     return found
 
 
