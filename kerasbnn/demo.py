@@ -1,13 +1,17 @@
-"""The command `kerasbnn demo`: train a small binary network on real images."""
+"""The command `kerasbnn demo`: a small binary network, from images to one file."""
 
 import json
+import warnings
 from pathlib import Path
 
 FILTERS = (32, 64, 64)
 BATCH_SIZE = 64
+LEARNING_RATE = 1e-2
 # Epochs to see about this many images in all, but for small data sets not more.
 IMAGES_TO_SEE = 120_000
 MOST_EPOCHS = 45
+BENCHMARK_SECONDS = 3.0
+_WIDTH = 20
 
 
 def add_arguments(parser):
@@ -28,8 +32,8 @@ def add_arguments(parser):
         type=Path,
         default=Path("kerasbnn-demo"),
         metavar="FOLDER",
-        help="where to write the model, its history, the learning curve and the "
-        "geometry of its layers (default: %(default)s)",
+        help="where to write the model, the converted file, the learning curve, the "
+        "geometry of the layers and the benchmark (default: %(default)s)",
     )
     parser.add_argument(
         "--epochs",
@@ -40,7 +44,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    """Train, evaluate, report and write the results.
+    """Train, audit, convert and benchmark a network; write the results.
 
     Args:
         arguments: What `add_arguments` declares.
@@ -80,7 +84,9 @@ def run(arguments):
         f"{images.x_train.shape[1:]}, {images.num_classes} classes: {images.source}."
     )
     model, history = train(images, arguments.epochs, arguments.seed)
-    _report(model, images, history, arguments.out)
+    files = _report(model, images, history, arguments.out)
+    files += _ship(model, images, arguments.out)
+    print("\nWritten: " + ", ".join(str(file) for file in files))
     return 0
 
 
@@ -109,7 +115,7 @@ def train(images, epochs=None, seed=0, verbose=1):
     Args:
         images: `kerasbnn.datasets.LabelledImages`.
         epochs: Number of epochs; None chooses by the number of images.
-        seed: Of the initial weights, the order of the images and their shifts.
+        seed: Of the initial weights, the order of the images and their jitter.
         verbose: As for `model.fit`.
 
     Returns:
@@ -132,10 +138,12 @@ def train(images, epochs=None, seed=0, verbose=1):
         batchnorm_momentum=0.9,
         name="demo",
     )
-    batches = _shifted_batches(images, seed)
+    batches = _jittered_batches(images, seed)
     model.compile(
         optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(batches)),
+            keras.optimizers.schedules.CosineDecay(
+                LEARNING_RATE, epochs * len(batches)
+            ),
             clipvalue=1.0,
         ),
         loss=SparseSquaredHinge(),
@@ -151,14 +159,14 @@ def train(images, epochs=None, seed=0, verbose=1):
     return model, history.history
 
 
-def _shifted_batches(images, seed):
+def _jittered_batches(images, seed):
     import keras
     import numpy as np
 
-    from kerasbnn.datasets import shifted
+    from kerasbnn.datasets import jittered
 
-    class ShiftedBatches(keras.utils.PyDataset):
-        """Shuffled batches, each image moved by up to one pixel."""
+    class JitteredBatches(keras.utils.PyDataset):
+        """Shuffled batches, each image moved, turned and resized a little."""
 
         def __init__(self):
             super().__init__()
@@ -170,15 +178,16 @@ def _shifted_batches(images, seed):
 
         def __getitem__(self, index):
             chosen = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
-            return shifted(images.x_train[chosen], 1, self.rng), images.y_train[chosen]
+            return jittered(images.x_train[chosen], self.rng), images.y_train[chosen]
 
         def on_epoch_end(self):
             self.order = self.rng.permutation(self.order)
 
-    return ShiftedBatches()
+    return JitteredBatches()
 
 
 def _report(model, images, history, out):
+    """Say what was trained and what the audit finds; return what was written."""
     from kerasbnn import audit, models
 
     _, accuracy = model.evaluate(
@@ -196,7 +205,59 @@ def _report(model, images, history, out):
     files[1].write_text(json.dumps(history, indent=2) + "\n")
     _plot(history, files[2])
     geometry.to_html(files[3])
-    print("Written: " + ", ".join(str(file) for file in files))
+    return files
+
+
+def _ship(model, images, out):
+    """Convert, predict from the file and benchmark; return what was written."""
+    try:
+        from kerasbnn import Interpreter, benchmark, convert
+        from kerasbnn.tflite import ConversionError
+    except ImportError as error:
+        print(f"\nNot converted. {error}")
+        return []
+    files = [out / "model.tflite", out / "benchmark.png"]
+    print("\nThe network as one file:")
+    try:
+        with warnings.catch_warnings():
+            # What is missing is said below.
+            warnings.simplefilter("ignore")
+            convert(model, files[0]).show()
+    except ConversionError as error:
+        print(f"Not converted. {error}")
+        return []
+    _compare(model, images, Interpreter, files[0])
+    print("\nWhat that brings:")
+    report = benchmark(model, images.x_test, seconds=BENCHMARK_SECONDS)
+    report.show()
+    report.plot(files[1])
+    return files
+
+
+def _compare(model, images, interpreter, path):
+    """Predict the held-out images with Keras and from the file."""
+    from kerasbnn.runtime import status
+
+    x, labels = images.x_test, images.y_test
+    expected = model.predict(x, batch_size=512, verbose=0).argmax(axis=-1)
+    print(f"\nPredictions of the {len(x)} held-out images:")
+    print(f"  {'Keras':<{_WIDTH}}{_accuracy(expected, labels)}")
+    found = status()
+    for name, delegate in (("the file in LiteRT", False), ("and our delegate", True)):
+        if delegate and found.implementation is None:
+            print(f"  {name:<{_WIDTH}}not there: {found.reason}. {found.advice}")
+            continue
+        with interpreter(path, delegate=delegate) as file:
+            classes = file.predict(x).argmax(axis=-1)
+        same = int((classes == expected).sum())
+        print(
+            f"  {name:<{_WIDTH}}{_accuracy(classes, labels)}, the class of Keras "
+            f"for {same} of {len(x)}"
+        )
+
+
+def _accuracy(classes, labels):
+    return f"{(classes == labels).mean():.2%} right"
 
 
 def _plot(history, path):
@@ -212,7 +273,7 @@ def _plot(history, path):
     )
     for axes, quantity in ((top, "accuracy"), (bottom, "loss")):
         marker = "o" if len(epochs) < 20 else None
-        axes.plot(epochs, history[quantity], marker=marker, label="training, shifted")
+        axes.plot(epochs, history[quantity], marker=marker, label="training, jittered")
         axes.plot(epochs, history[f"val_{quantity}"], marker=marker, label="test")
         axes.set_ylabel(quantity)
         axes.grid(alpha=0.3)

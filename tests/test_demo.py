@@ -1,4 +1,5 @@
 import json
+import statistics
 
 import keras
 import numpy as np
@@ -7,6 +8,12 @@ from keras import ops
 
 from kerasbnn import datasets, demo
 from kerasbnn.cli import main
+from kerasbnn.runtime import Interpreter, delegate
+from tests.helpers.delegates import has_delegate
+from tests.helpers.processes import run_python
+
+IS_CONVERTING = keras.backend.backend() == "tensorflow"
+needs_tensorflow = pytest.mark.skipif(not IS_CONVERTING, reason="TensorFlow converts")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +46,15 @@ def test_the_demo_prints_progress_the_summary_and_the_accuracy(trained):
     assert "Test accuracy: " in printed
 
 
-def test_the_picture_is_a_png_with_something_on_it(trained):
+@pytest.mark.parametrize(
+    "name",
+    ["learning_curve.png", pytest.param("benchmark.png", marks=needs_tensorflow)],
+)
+def test_the_pictures_are_png_with_something_on_them(trained, name):
     from matplotlib import image
 
-    pixels = image.imread(trained[0] / "learning_curve.png")
-    assert pixels.shape[0] > 500
+    pixels = image.imread(trained[0] / name)
+    assert pixels.shape[1] > 900
     assert pixels[..., :3].std() > 0.05
 
 
@@ -110,8 +121,85 @@ def test_more_images_need_fewer_epochs():
     assert demo.default_epochs(10**9) == 3
 
 
+@needs_tensorflow
+def test_the_file_predicts_what_keras_predicts(trained):
+    folder, printed = trained
+    digits = datasets.load_digits(seed=0)
+    model = keras.models.load_model(folder / "model.keras")
+    expected = model.predict(digits.x_test, verbose=0).argmax(axis=1)
+    accuracy = f"{np.mean(expected == digits.y_test):.2%} right"
+    agreement = f"{accuracy}, the class of Keras for 599 of 599"
+    for name, uses_delegate in (("in LiteRT", False), ("and our delegate", True)):
+        if uses_delegate and not has_delegate():
+            continue
+        with Interpreter(folder / "model.tflite", delegate=uses_delegate) as file:
+            classes = file.predict(digits.x_test).argmax(axis=1)
+        np.testing.assert_array_equal(classes, expected)
+        (line,) = [line for line in printed.splitlines() if f"{name}  " in line]
+        assert line.endswith(agreement)
+    assert f"Keras{' ' * 15}{accuracy}" in printed
+
+
+@needs_tensorflow
+def test_the_demo_ends_with_the_benchmark(trained):
+    folder, printed = trained
+    _, table = printed.split("What that brings:")
+    for text in ("float32 twin", "int8 twin", "packed + delegate", "on 256 samples"):
+        assert text in table
+    *_, last = table.splitlines()
+    names = ["model.keras", "history.json", "learning_curve.png", "geometry.html"]
+    names += ["model.tflite", "benchmark.png"]
+    assert last == "Written: " + ", ".join(str(folder / name) for name in names)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+@needs_tensorflow
+def test_without_the_delegate_the_demo_says_what_is_missing(
+    tmp_path, capsys, monkeypatch
+):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.setattr(delegate, "_folders", lambda: [empty])
+    monkeypatch.setattr(delegate, "_loaded", None)
+    out = tmp_path / "out"
+    assert main(["demo", "--epochs", "1", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "the class of Keras for 599 of 599" in printed
+    assert (
+        "and our delegate    not there: the native delegate is not installed" in printed
+    )
+    assert "C++ compiler" in printed
+    assert (out / "model.tflite").is_file()
+    assert (out / "benchmark.png").is_file()
+
+
+def test_without_litert_the_demo_trains_and_says_what_is_missing(tmp_path):
+    code = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "ai_edge_litert":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+from kerasbnn.cli import main
+
+sys.exit(main(["demo", "--epochs", "1"]))
+"""
+    printed = run_python("-c", code, folder=tmp_path)
+    assert "Not converted. " in printed
+    assert "'ai_edge_litert' is not installed. Run: pip install" in printed
+    assert (tmp_path / "kerasbnn-demo" / "model.keras").is_file()
+    assert not (tmp_path / "kerasbnn-demo" / "model.tflite").exists()
+
+
 @pytest.mark.slow
 def test_the_demo_reaches_98_percent():
-    digits = datasets.load_digits(seed=0)
-    _, history = demo.train(digits, seed=0, verbose=0)
-    assert history["val_accuracy"][-1] >= 0.98
+    # Processors round differently, and each seed holds out other images.
+    accuracies = []
+    for seed in (0, 1, 2):
+        digits = datasets.load_digits(seed=seed)
+        _, history = demo.train(digits, seed=seed, verbose=0)
+        accuracies.append(history["val_accuracy"][-1])
+    assert statistics.median(accuracies) >= 0.98, accuracies
