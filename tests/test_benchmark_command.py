@@ -95,7 +95,9 @@ def test_what_is_wrong_is_said_in_a_line(folder, capfd, arguments, message):
     capfd.readouterr()
     given = [] if "--json" in arguments else ["--json", "figures.json"]
     assert main(["benchmark", *arguments, *given]) == 2
-    error = capfd.readouterr().err
+    printed, error = capfd.readouterr()
+    # It comes before anything is measured.
+    assert not printed
     assert error.startswith("kerasbnn benchmark: ")
     assert message in error
     assert error.count("\n") == 1

@@ -57,8 +57,9 @@ def draw(report: BenchmarkReport) -> Figure:
     size_unit, bytes_of_unit = _unit(max(c.bytes or 0 for c in shown))
     sizes = [(c.bytes or 0) / bytes_of_unit for c in shown]
     time_unit = time_unit.replace("us", "µs")
-    _bars(left, latencies, shown, f"Latency of a call in {time_unit}")
-    _bars(right, sizes, shown, f"File in {size_unit}")
+    highest = times * max(c.latency_high_ms or 0.0 for c in shown)
+    _bars(left, latencies, highest, shown, f"Latency of a call in {time_unit}")
+    _bars(right, sizes, max(sizes), shown, f"File in {size_unit}")
     for place, contender in enumerate(shown):
         low = times * (contender.latency_low_ms or 0.0)
         high = times * (contender.latency_high_ms or 0.0)
@@ -80,7 +81,13 @@ def draw(report: BenchmarkReport) -> Figure:
     return figure
 
 
-def _bars(ax: Axes, values: list[float], shown: list[Contender], title: str):
+def _bars(
+    ax: Axes,
+    values: list[float],
+    reach: float,
+    shown: list[Contender],
+    title: str,
+):
     ax.barh(
         range(len(shown)),
         values,
@@ -89,7 +96,7 @@ def _bars(ax: Axes, values: list[float], shown: list[Contender], title: str):
     )
     ax.set_title(title, color=INK, fontsize=FONT_SIZE, loc="left")
     # Room for the numbers beside the bars.
-    ax.set_xlim(0, 1.25 * max(values))
+    ax.set_xlim(0, 1.2 * reach)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.grid(axis="x", color=SHADE, alpha=0.25, linewidth=0.6)
     ax.set_axisbelow(True)
