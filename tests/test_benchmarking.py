@@ -1,6 +1,7 @@
 """What `benchmark` reports of small models; never how long something took."""
 
 import dataclasses
+import io
 import json
 import time
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 from keras import layers, ops
+from rich.console import Console
 
 import kerasbnn
 from kerasbnn import (
@@ -449,7 +451,7 @@ def test_the_table():
     lines = str(made_up()).splitlines()
     rows = {line[:18].strip(): line[18:].split() for line in lines if line[:1] != " "}
     assert rows["packed + delegate"] == (
-        "122 KiB 0.5 0.4 to 0.6 0.5 16 4 99.5 % 1e-06".split()
+        "122 KiB 0.5 0.4-0.6 0.5 16 4 99.5 % 1e-06".split()
     )
     assert rows["float32 twin"][-4:] == ["1", "0.25", "-", "-"]
     text = " ".join(" ".join(lines).split())
@@ -457,6 +459,23 @@ def test_the_table():
         assert part in text
     assert "Busy" not in text
     assert all(len(line) <= 100 for line in lines)
+
+
+def test_the_table_fits_into_a_terminal_of_80_columns():
+    long = [
+        dataclasses.replace(
+            contender, latency_low_ms=0.123, latency_ms=12.3, latency_high_ms=1234.0
+        )
+        for contender in made_up().contenders
+    ]
+    file = io.StringIO()
+    made_up(contenders=tuple(long)).show(console=Console(file=file, width=80))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for contender in long:
+        (row,) = [line for line in lines if line.startswith(f"{contender.label:<18}")]
+        assert "0.123-1234" in row
+        assert "\u2026" not in row
 
 
 def test_short_times_are_in_microseconds():

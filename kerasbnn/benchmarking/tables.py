@@ -37,22 +37,22 @@ def rendered(report: BenchmarkReport) -> Group:
         header_style="bold",
         show_edge=False,
         pad_edge=False,
-        padding=(0, 1),
-        collapse_padding=True,
+        # The box has blanks of its own, and 80 columns are all that many have.
+        padding=0,
     )
     unit, factor = unit_of_times(report)
-    table.add_column("Contender", overflow="fold")
+    table.add_column("Contender", no_wrap=True)
     for title in (
-        "\nFile",
+        "File",
         f"Latency\nin {unit}",
-        "10 to 90 %\nof calls",
+        "10-90 %\nof calls",
         f"CPU\nin {unit}",
-        "Speed,\nfloat32 = 1",
-        "Speed,\nint8 = 1",
+        "Speed\nfloat32\n= 1",
+        "Speed\nint8\n= 1",
         "Same\nclass",
-        "Largest\ndifference",
+        "Largest\ndiffer-\nence",
     ):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
     for contender in report.contenders:
         table.add_row(*_row(report, contender, factor))
     return Group(table, *_notes(report))
@@ -80,7 +80,7 @@ def _row(report, contender, factor):
         contender.label,
         byte_size(contender.bytes),
         wall,
-        f"{low} to {high}",
+        f"{low}-{high}",
         cpu,
         speed(report.speed(contender.name, FLOAT32)),
         speed(report.speed(contender.name, INT8)),
