@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+import kerasbnn
 from kerasbnn import QuantConv2D, QuantDense
 
 BINARY = {
@@ -12,6 +13,9 @@ BINARY = {
     "use_bias": False,
 }
 SIGNS = {"input_quantizer": "ste_sign", **BINARY}
+
+# Of the values of one layer, which rounding may not move.
+ROUNDING = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def trained(model, seed=0):
@@ -87,4 +91,24 @@ def conv_net(pad_values=1, pool_first=True, channels=40):
     model.add(layers.BatchNormalization())
     model.add(QuantDense(10, **SIGNS))
     model.add(layers.BatchNormalization())
+    return model
+
+
+def converted(model, folder, **options):
+    """Convert, compare on inputs of our own, and return the report."""
+    path = folder / "model.tflite"
+    report = kerasbnn.convert(trained(model), path, **options)
+    x = samples_for(model)
+    for batch in (x, x[:1]):
+        expected = keras_outputs(model, batch)
+        np.testing.assert_allclose(outputs_of(path, batch), expected, **ROUNDING)
+    assert report.verification.near_ties == 0
+    return report
+
+
+def after(layer, shape, *, before=(), normalized=True):
+    """Return a network with a layer between two others."""
+    model = keras.Sequential([keras.Input(shape), *before, layer])
+    if normalized:
+        model.add(keras.layers.BatchNormalization())
     return model

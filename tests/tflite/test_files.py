@@ -1,0 +1,140 @@
+"""What a converted file holds besides the computation, and that it is reproducible."""
+
+import keras
+import numpy as np
+import pytest
+
+import kerasbnn
+from kerasbnn.runtime import Interpreter
+from tests.helpers.converting import SIGNS, after, conv_net, dense_net, trained
+from tests.helpers.processes import run_python
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow converts"
+)
+
+DIGITS = [f"the {i}" for i in range(10)]
+
+
+def test_same_model_same_bytes(tmp_path):
+    model = trained(conv_net())
+    kerasbnn.convert(model, tmp_path / "a.tflite", labels=list("0123456789"))
+    model.save(tmp_path / "model.keras")
+    keras.backend.clear_session()
+    again = keras.models.load_model(tmp_path / "model.keras")
+    kerasbnn.convert(again, tmp_path / "b.tflite", labels=list("0123456789"))
+    a, b = ((tmp_path / f"{name}.tflite").read_bytes() for name in "ab")
+    assert a == b
+
+
+CONVERT = """
+import sys
+import keras
+import kerasbnn
+model = keras.models.load_model(sys.argv[1])
+kerasbnn.convert(model, sys.argv[2], version="1")
+"""
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_same_model_same_bytes_in_other_processes(tmp_path, seed):
+    model = trained(conv_net())
+    kerasbnn.convert(model, tmp_path / "a.tflite", version="1")
+    model.save(tmp_path / "model.keras")
+    paths = (tmp_path / "model.keras", tmp_path / "b.tflite")
+    run_python("-c", CONVERT, *paths, folder=tmp_path, PYTHONHASHSEED=seed)
+    a, b = ((tmp_path / f"{name}.tflite").read_bytes() for name in "ab")
+    assert a == b
+
+
+def test_metadata_is_read_back(tmp_path):
+    path = tmp_path / "model.tflite"
+    kerasbnn.convert(
+        trained(dense_net()),
+        path,
+        name="dígits",
+        version="2.0-rc1",
+        labels=DIGITS,
+        normalization={"mean": np.float32(0.5), "std": np.linspace(1, 2, 50)},
+    )
+    metadata = Interpreter(path, delegate=False).metadata
+    assert metadata["name"] == "dígits"
+    assert metadata["version"] == "2.0-rc1"
+    assert metadata["labels"] == DIGITS
+    assert metadata["normalization"]["mean"] == 0.5
+    np.testing.assert_allclose(metadata["normalization"]["std"], np.linspace(1, 2, 50))
+    assert metadata["kerasbnn"] == kerasbnn.__version__
+    assert metadata["format"] == 1
+
+
+def test_without_any_there_is_the_name_alone(tmp_path):
+    model = dense_net()
+    kerasbnn.convert(trained(model), tmp_path / "model.tflite")
+    metadata = Interpreter(tmp_path / "model.tflite", delegate=False).metadata
+    assert metadata == {
+        "format": 1,
+        "kerasbnn": kerasbnn.__version__,
+        "name": model.name,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"labels": ["a", "b"]}, ValueError, "10 outputs. Received: 2"),
+        ({"labels": "0123456789"}, TypeError, "a list of strings"),
+        ({"labels": list(range(10))}, TypeError, "a list of strings"),
+        ({"version": 1}, TypeError, "`version` must be a string.*version='1'"),
+        ({"name": 3}, TypeError, "`name` must be a string"),
+        ({"normalization": {"mean": 1}}, ValueError, "keys 'mean' and 'std'"),
+        ({"normalization": 127.5}, ValueError, "keys 'mean' and 'std'"),
+        ({"normalization": {"mean": 0, "std": 0}}, ValueError, "finite positive"),
+        ({"normalization": {"mean": [], "std": 1}}, ValueError, "finite number"),
+        ({"normalization": {"mean": np.nan, "std": 1}}, ValueError, "finite number"),
+        ({"normalization": {"mean": "0", "std": [1, "x"]}}, ValueError, "'std'"),
+        ({"decomposition": "int4"}, ValueError, "must be one of"),
+        ({"sample_inputs": np.ones((2, 49))}, ValueError, "`sample_inputs` must hold"),
+        ({"sample_inputs": np.ones((0, 50))}, ValueError, "at least one sample"),
+        ({"input_shape": (49,)}, ValueError, "`input_shape` does not match"),
+    ],
+)
+def test_wrong_arguments_are_named_and_leave_no_file(tmp_path, options, error, match):
+    with pytest.raises(error, match=match):
+        kerasbnn.convert(trained(dense_net()), tmp_path / "model.tflite", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_paths_that_cannot_be_written(tmp_path):
+    model = trained(dense_net())
+    with pytest.raises(FileNotFoundError, match="it is a folder. Name a file"):
+        kerasbnn.convert(model, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        kerasbnn.convert(model, tmp_path / "no" / "model.tflite")
+    with pytest.raises(TypeError, match="Expected a keras.Model"):
+        kerasbnn.convert(model.layers[0], tmp_path / "model.tflite")
+    with pytest.raises(ValueError, match="is not known: it was not called"):
+        kerasbnn.convert(keras.Sequential([keras.layers.Dense(3)]), tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_conversion_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"old")
+    layer = kerasbnn.QuantDense(4, dtype="mixed_bfloat16", name="layer", **SIGNS)
+    model = trained(after(layer, (6,), normalized=False))
+    with pytest.raises(kerasbnn.tflite.ConversionError):
+        kerasbnn.convert(model, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
+    assert path.read_bytes() == b"old"
+
+
+def test_the_model_stays_as_it_was(tmp_path):
+    model = trained(conv_net())
+    weights = [np.array(weight) for weight in model.weights]
+    kerasbnn.convert(model, tmp_path / "model.tflite")
+    for weight, before in zip(model.weights, weights, strict=True):
+        np.testing.assert_array_equal(weight, before)
+    x = np.zeros((2, *model.input_shape[1:]))
+    # And is compiled and trained as before.
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.train_on_batch(x, np.zeros((2, 10))))

@@ -1,0 +1,126 @@
+"""Files that would compute something else than Keras are found, and not written."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import kerasbnn
+from kerasbnn.runtime import delegate
+from kerasbnn.tflite import ConversionError, chains, fusion
+from tests.helpers.converting import conv_net, dense_net, samples_for, trained
+from tests.helpers.delegates import needs_delegate
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow converts"
+)
+
+
+def wrong(monkeypatch, module, name, change, layer):
+    """Let a function of the converter return something else for one layer."""
+    right = getattr(module, name)
+
+    def changed(subject, *arguments):
+        found = right(subject, *arguments)
+        mark = getattr(subject, "chain", subject).mark
+        return change(found) if mark.path == layer else found
+
+    monkeypatch.setattr(module, name, changed)
+
+
+def other_threshold(terms):
+    bias = terms.bias.copy()
+    # By the least there is, in the one channel that decides most evenly.
+    bias[np.abs(bias).argmin()] += 2
+    return dataclasses.replace(terms, bias=bias)
+
+
+def other_weight(filters):
+    filters = filters.copy()
+    filters[:, 0] ^= 1
+    return filters
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "change"),
+    [
+        (chains, "bit_terms", other_threshold),
+        (fusion, "packed_filters", other_weight),
+    ],
+)
+def test_a_wrong_sign_names_the_layer_that_takes_it(
+    tmp_path, monkeypatch, module, name, change
+):
+    model = trained(dense_net())
+    _, second, third = (
+        layer for layer in model.layers if isinstance(layer, kerasbnn.QuantDense)
+    )
+    wrong(monkeypatch, module, name, change, second.name)
+    x = samples_for(model, 300)
+    with pytest.raises(ConversionError) as raised:
+        kerasbnn.convert(model, tmp_path / "model.tflite", sample_inputs=x)
+    assert raised.value.layer == third.name
+    text = str(raised.value)
+    assert text.startswith(f"Layer '{third.name}' would compute with other signs")
+    assert "No file was written" in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_number_names_the_last_binary_layer(tmp_path, monkeypatch):
+    model = trained(conv_net())
+    last = model.layers[-2].name
+
+    def louder(terms):
+        return terms and dataclasses.replace(terms, scale=terms.scale * 1.01)
+
+    wrong(monkeypatch, chains, "float_terms", louder, last)
+    with pytest.raises(ConversionError, match="would differ from that of Keras") as it:
+        kerasbnn.convert(model, tmp_path / "model.tflite")
+    assert it.value.layer == last
+    assert not list(tmp_path.iterdir())
+
+
+def test_turned_off_it_finds_nothing(tmp_path, monkeypatch):
+    model = trained(dense_net())
+    wrong(monkeypatch, chains, "bit_terms", other_threshold, model.layers[0].name)
+    path = tmp_path / "model.tflite"
+    kerasbnn.convert(model, path, verify_samples=False)
+    assert path.exists()
+
+
+def test_signs_are_compared_in_numbers(tmp_path):
+    model = trained(conv_net())
+    x = samples_for(model, 7)
+    report = kerasbnn.convert(model, tmp_path / "model.tflite", sample_inputs=x)
+    found = report.verification
+    calls = [
+        layer.input.shape[1:]
+        for layer in model.layers
+        if getattr(layer, "input_quantizer", None) is not None
+    ]
+    assert found.samples == 7
+    assert found.decisions == 7 * sum(int(np.prod(shape)) for shape in calls)
+    assert found.near_ties == 0
+    assert found.same_classes == 1
+    assert found.largest_difference < 1e-5
+    assert found.delegate == delegate.implementation()
+
+
+@needs_delegate
+def test_a_delegate_that_is_wrong_is_found(tmp_path, monkeypatch):
+    from kerasbnn.tflite import verification
+
+    class OtherRun(verification._Run):
+        def signs(self, placed, samples):
+            found = super().signs(placed, samples)
+            return ~found if self.library is not None else found
+
+        def __init__(self, content, inputs, library):
+            self.library = library
+            super().__init__(content, inputs, library)
+
+    monkeypatch.setattr(verification, "_Run", OtherRun)
+    with pytest.raises(ConversionError, match="computed by the delegate"):
+        kerasbnn.convert(trained(dense_net()), tmp_path / "model.tflite")
+    assert not list(tmp_path.iterdir())
