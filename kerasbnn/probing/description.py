@@ -93,6 +93,22 @@ class KernelDescription:
     clip_value: float | None = None
     normalization: str | None = None
 
+    def figures(self, call: int) -> list[str]:
+        """Return what a call of the kernel yields at least.
+
+        Args:
+            call: Number of the call.
+
+        Returns:
+            Names of figures.
+        """
+        names = [QUANTIZED, CONTINUOUS, INPUTS]
+        if self.calls[call].covered:
+            names += [ELEMENTS, ELEMENT_SQUARES]
+        if self.calls[call].positions > 1:
+            names += [QUANTIZED_SQUARES, CONTINUOUS_SQUARES, JOINT_SQUARES, FLIPS]
+        return names
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without what is empty."""
         geometry = self.geometry.to_dict()
@@ -125,9 +141,15 @@ class KernelDescription:
         geometry = replace(
             geometry, angles=replace(geometry.angles, per_filter=per_filter)
         )
+        norms = decode_floats(values["squared_norms"])
+        if not len(angles) == len(norms) == geometry.filters:
+            raise ValueError(
+                f"'{geometry.name}' has {geometry.filters} filters, but "
+                f"{len(angles)} angles and {len(norms)} lengths"
+            )
         return cls(
             geometry,
-            decode_floats(values["squared_norms"]),
+            norms,
             tuple(_call_from_dict(call) for call in values["calls"]),
             values["clip_value"],
             values["normalization"],

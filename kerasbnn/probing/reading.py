@@ -1,17 +1,17 @@
 """Runs a probe file."""
 
 import os
-from collections.abc import Mapping
-from typing import Any, TypeGuard
-
-import numpy as np
+from typing import TypeGuard
 
 from kerasbnn.probing.description import METADATA_KEY, ProbeDescription
-from kerasbnn.probing.statistics import ProbeStatistics
+from kerasbnn.probing.statistics import ProbeStatistics, check_outputs
 from kerasbnn.runtime import Interpreter, ModelError
+from kerasbnn.runtime.inputs import checked_batch_size, checked_inputs
 
 # Larger batches bring no speed, but take memory.
 BATCH_SIZE = 64
+
+SIGNATURE = "serving_default"
 
 
 class Probe:
@@ -59,8 +59,13 @@ class Probe:
             )
         try:
             self.description = ProbeDescription.from_dict(values)
-        except ValueError as error:
-            raise ModelError(f"{source} is not a probe of use: {error}.") from error
+            self._signature = self._interpreter.signatures[SIGNATURE]
+            check_outputs(self.description, self._signature.outputs)
+        except (KeyError, ValueError) as error:
+            raise ModelError(
+                f"{source} says of itself that it is a probe, but is damaged: {error}. "
+                "Write it again with `kerasbnn.tflite.probe(model, path)`."
+            ) from error
 
     def measure(self, x, *, batch_size: int = BATCH_SIZE) -> ProbeStatistics:
         """Measure the geometry on some inputs.
@@ -79,17 +84,20 @@ class Probe:
             TypeError: A dtype is not.
             ModelError: LiteRT cannot run the file on such inputs.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int):
-            raise TypeError(f"`batch_size` must be an integer, not {batch_size!r}.")
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, not {batch_size}.")
+        batch_size = checked_batch_size(batch_size)
+        arrays = checked_inputs(x, self._signature)
         statistics = ProbeStatistics(self.description)
-        samples = _number_of_samples(x)
-        for start in range(0, samples, batch_size):
-            part = _part(x, slice(start, start + batch_size))
-            outputs = self._interpreter.predict(part, batch_size=batch_size)
-            statistics.update(outputs, _number_of_samples(part))
+        for start in range(0, len(arrays[0]), batch_size):
+            part = [array[start : start + batch_size] for array in arrays]
+            named = dict(zip(self._signature.inputs, part, strict=True))
+            outputs = self._interpreter.predict(named, batch_size=batch_size)
+            statistics.update(outputs, len(part[0]))
         return statistics
+
+    @property
+    def inputs(self) -> dict[str, tuple[int | None, ...]]:
+        """Shape of each input by name, None for the batch."""
+        return {name: spec.shape for name, spec in self._signature.inputs.items()}
 
     def close(self):
         """Free the memory; a call that is running ends as usual."""
@@ -108,22 +116,3 @@ class Probe:
 
 def _is_path(path) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(path, (str, os.PathLike))
-
-
-def _arrays(x) -> list[Any]:
-    if isinstance(x, Mapping):
-        return list(x.values())
-    return list(x) if isinstance(x, (list, tuple)) else [x]
-
-
-def _number_of_samples(x) -> int:
-    arrays = _arrays(x)
-    return len(arrays[0]) if arrays and np.ndim(arrays[0]) else 0
-
-
-def _part(x, rows: slice):
-    if isinstance(x, Mapping):
-        return {name: values[rows] for name, values in x.items()}
-    if isinstance(x, (list, tuple)):
-        return [values[rows] for values in x]
-    return x[rows]

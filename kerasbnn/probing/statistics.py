@@ -1,6 +1,6 @@
 """Adds up, batch by batch, what a probe yields about a model."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,9 @@ class ProbeStatistics:
             samples: Number of samples that it was run on.
 
         Raises:
-            ValueError: Some are NaN or infinite; nothing is added then.
+            ValueError: Some are missing, NaN or infinite; nothing is added then.
         """
+        check_outputs(self.description, outputs)
         added = ProbeStatistics(self.description)
         added.samples = samples
         for kernel in added.kernels.values():
@@ -79,10 +80,11 @@ class ProbeStatistics:
         Raises:
             ValueError: It is of another probe.
         """
-        if list(other.kernels) != list(self.kernels):
+        if not _are_same(self.description, other.description):
             raise ValueError(
-                "Only statistics of the same probe can be merged. This one has the "
-                f"kernels {list(self.kernels)}, the other {list(other.kernels)}."
+                "Only statistics of the same probe can be merged. This one is of model "
+                f"'{self.description.model}', the other of '{other.description.model}' "
+                "or of other weights."
             )
         for name, kernel in self.kernels.items():
             kernel.merge(other.kernels[name])
@@ -126,6 +128,37 @@ class ProbeStatistics:
             found.epsilon,
             float(moments.count.max(initial=0)),
         )
+
+
+def check_outputs(description: ProbeDescription, outputs: Collection[str]):
+    """Check that all is there that a probe should yield.
+
+    Args:
+        description: What the probe measures.
+        outputs: Names of outputs.
+
+    Raises:
+        ValueError: An output is missing.
+    """
+    needed = [
+        output_name(kernel.geometry.name, call, figure)
+        for kernel in description.kernels
+        for call in range(len(kernel.calls))
+        for figure in kernel.figures(call)
+    ]
+    for found in description.normalizations:
+        for number, call in enumerate(found.calls):
+            figures = [MEAN] if call.positions == 1 else [MEAN, SQUARES]
+            needed += [output_name(found.name, number, figure) for figure in figures]
+    missing = [name for name in needed if name not in outputs]
+    if missing:
+        raise ValueError(f"of its outputs {', '.join(missing)} are missing")
+
+
+def _are_same(mine: ProbeDescription, theirs: ProbeDescription) -> bool:
+    if mine is theirs:
+        return True
+    return mine.to_dict() == theirs.to_dict()
 
 
 def _moments_of(
