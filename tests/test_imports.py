@@ -250,8 +250,15 @@ PLANTS = {
     "geometry/theory/signs.py": ("import keras", "The geometry needs numpy"),
     "geometry/angles.py": ("import kerasbnn._checks", "lines below its own"),
     "geometry/report.py": ("import matplotlib", "The geometry needs numpy"),
-    "runtime/pool.py": ("import keras", "The runtime needs numpy"),
-    "runtime/interpreter.py": ("import tensorflow", "The runtime needs numpy"),
+    "runtime/pool.py": ("import keras", "The runtime and the reading of probes need"),
+    "runtime/interpreter.py": (
+        "import tensorflow",
+        "The runtime and the reading of probes need",
+    ),
+    "probing/reading.py": (
+        "import keras",
+        "The runtime and the reading of probes need",
+    ),
     "quantizers/base.py": ("from kerasbnn import layers", "lines below its own"),
 }
 

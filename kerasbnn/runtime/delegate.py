@@ -131,8 +131,8 @@ def warn_of_missing_delegate():
 def _folders():
     """Yield where the library may be: not beside the source, if that is editable."""
     for folder in sys.modules["kerasbnn.runtime"].__path__:
-        yield Path(folder)
-        yield Path(folder) / "native"
+        # A folder of its own: Python takes a library beside modules for one of them.
+        yield Path(folder) / "lib"
 
 
 def _find():
