@@ -62,9 +62,9 @@ def convert(
         labels: A name for each output, in the file.
         normalization: How raw inputs become those of the model, in the file: a dict
             with `"mean"` and `"std"`, for `(raw - mean) / std`.
-        decomposition: What interpreters without the delegate compute binary layers
-            with: `"int8"`, or `"float"`, which is several times slower but right also
-            in ai-edge-litert before 1.2.
+        decomposition: What interpreters without the delegate multiply binary layers
+            in: `"int8"`, or `"float"`, several times slower. Both are exact in LiteRT;
+            `"float"` also where an interpreter does not scale signs to whole numbers.
 
     Returns:
         What became of each layer, in bytes and bits.

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from kerasbnn.runtime.composites import (
@@ -75,6 +76,30 @@ def test_other_ways_to_run(weights, options, rng):
     cases = random_chain(rng)
     outputs = run(model_of(cases, weights), inputs_of_chain(cases), **options)
     assert_same(outputs, outputs_of_chain(cases))
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_other_interface_of_litert(seed, batch):
+    cases = random_chain(np.random.default_rng(seed), batch)
+    model = CompiledModel.from_buffer(model_of(cases))
+    model.resize_input_tensor(0, cases[0].x.shape)
+    expected = outputs_of_chain(cases)
+    details = model.get_signature_list()["serving_default"]
+    given = inputs_of_chain(cases)
+    sources, results = (
+        {name: make("serving_default", name) for name in details[kind]}
+        for kind, make in (
+            ("inputs", model.create_input_buffer_by_name),
+            ("outputs", model.create_output_buffer_by_name),
+        )
+    )
+    for name, buffer in sources.items():
+        buffer.write(np.ascontiguousarray(given[name]))
+    model.run_by_name("serving_default", sources, results)
+    for name, values in expected.items():
+        found = results[name].read(values.size, values.dtype)
+        np.testing.assert_array_equal(found.reshape(values.shape), values)
 
 
 @pytest.mark.parametrize("weights", ["int8", "float"])
