@@ -234,6 +234,59 @@ def test_a_sign_is_a_layer_of_its_own_before_pooling(tmp_path):
     assert activations.saturated == pytest.approx((np.abs(raw) > 1).mean())
 
 
+def test_activations_before_a_quantizer_of_the_layer(tmp_path):
+    model = sequential((5, 4), layers.Dense(8), QuantDense(7, name="quant", **SIGNS))
+    x = samples(model)
+    kerasbnn.tflite.probe(model, tmp_path / "p.tflite")
+    activations = Probe(tmp_path / "p.tflite").measure(x).activations()
+    assert list(activations) == ["quant"]
+    raw = np.array(model.layers[0](x))
+    assert activations["quant"].negative == pytest.approx((raw < 0).mean())
+    assert activations["quant"].saturated == pytest.approx((np.abs(raw) > 1).mean())
+
+
+def test_components_of_the_windows_are_in_the_order_of_the_weights(tmp_path):
+    layer = QuantConv1D(8, 3, padding="causal", groups=2, pad_values=-1, **BINARY)
+    model = sequential((6, 4), layer)
+    # Each time and channel has a mean of its own.
+    x = samples(model, 60) + np.arange(24, dtype="float32").reshape(6, 4)
+    kerasbnn.tflite.probe(model, tmp_path / "p.tflite")
+    statistics = Probe(tmp_path / "p.tflite").measure(x)
+    padded = np.pad(x, [(0, 0), (2, 0), (0, 0)], constant_values=-1)
+    taps = np.stack([padded[:, tap : tap + 6] for tap in range(3)])
+    for group in range(2):
+        seen = taps[..., 2 * group : 2 * group + 2]
+        for found, expected in zip(
+            statistics.kernels[layer.name].element_moments(),
+            (seen.mean(axis=(1, 2)), seen.var(axis=(1, 2))),
+            strict=True,
+        ):
+            np.testing.assert_allclose(found[group], expected.ravel(), rtol=1e-5)
+
+
+def test_two_normalizations_of_the_same_products(tmp_path):
+    x = keras.Input((6,))
+    products = QuantDense(5, **BINARY)(x)
+    pair = [layers.BatchNormalization(name=name)(products) for name in ("one", "two")]
+    model = randomized(keras.Model(x, layers.Add()(pair)))
+    x = samples(model)
+    kerasbnn.tflite.probe(model, tmp_path / "p.tflite")
+    found = Probe(tmp_path / "p.tflite").measure(x).report()
+    assert found.layers[0].normalization.name == "one"
+    assert_same_geometry(found, audited(model, x))
+
+
+def test_one_normalization_of_two_products(tmp_path):
+    shared = layers.BatchNormalization(name="shared")
+    x = keras.Input((6,))
+    pair = [shared(QuantDense(5, **BINARY)(x)) for _ in range(2)]
+    model = randomized(keras.Model(x, layers.Add()(pair)))
+    x = samples(model)
+    kerasbnn.tflite.probe(model, tmp_path / "p.tflite")
+    found = Probe(tmp_path / "p.tflite").measure(x).report()
+    assert_same_geometry(found, audited(model, x))
+
+
 def test_channels_first(tmp_path):
     first = {"data_format": "channels_first", "padding": "same", **SIGNS}
     model = sequential(
