@@ -157,6 +157,22 @@ def test_float_layers_are_measured_as_an_audit_does(tmp_path):
     assert found["dense"].quantizer == "SteTern"
 
 
+def test_open_sizes_are_given(tmp_path, rng):
+    model = sequential(
+        (None, None, 3),
+        QuantConv2D(4, 3, **BINARY),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(2),
+    )
+    with pytest.raises(ValueError, match="Pass `input_shape`"):
+        kerasbnn.tflite.probe(model, tmp_path / "p.tflite")
+    report = kerasbnn.tflite.probe(model, tmp_path / "p.tflite", input_shape=(8, 7, 3))
+    assert not report.skipped
+    x = rng.normal(size=(30, 8, 7, 3)).astype("float32")
+    found = Probe(tmp_path / "p.tflite").measure(x).report()
+    assert_same_geometry(found, audited(model, x))
+
+
 class Branches(keras.Model):
     """A subclassed model with a nested and a shared layer, and code between calls."""
 

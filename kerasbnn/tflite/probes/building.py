@@ -68,9 +68,9 @@ class ProbeBuilder:
         """
         placed = sorted(self._kernels.values(), key=lambda kernel: kernel.number)
         first = placed[0].kernel.path if placed else None
-        uncalled = {
-            name: UNCALLED for name in self.layouts if name not in self._kernels
-        }
+        reasons = {**dict.fromkeys(self.layouts, UNCALLED), **self.marks.skipped}
+        # Keras may trace a model more than once, the first time with open sizes.
+        left_out = {k: why for k, why in reasons.items() if k not in self._kernels}
         return ProbeDescription(
             model,
             __version__,
@@ -82,7 +82,7 @@ class ProbeBuilder:
                 self._normalizations[name].described(name)
                 for name in sorted(self._normalizations)
             ),
-            {**uncalled, **self.marks.skipped, **skipped},
+            {**left_out, **skipped},
         )
 
     def _rewrite(self, subgraph: Subgraph, is_measured: bool):
