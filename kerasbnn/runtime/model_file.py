@@ -30,6 +30,7 @@ _DTYPES = {
 } | {schema.TensorType.BOOL: np.dtype(bool)}
 # More than any tensor may have in 2 GiB, so that products stay small numbers.
 _LARGEST = 2**31
+_MOST_ATTRIBUTES = 256
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ def _composite(model, graph, number, place, options, operator):
     name = options.Name().decode()
     inputs = _integers(operator.InputsAsNumpy())
     outputs = _integers(operator.OutputsAsNumpy())
-    attributes = flexbuffers.Loads(options.CompositeAttributesAsNumpy().tobytes())
+    attributes = _attributes(options.CompositeAttributesAsNumpy().tobytes())
     label = f"{name} {place}"
     if outputs:
         label = (_tensor(graph, outputs[0]).Name() or b"").decode() or label
@@ -334,6 +335,22 @@ def _check_attributes(composite):
             f"{composite.in_channels} and {composite.out_channels} channels do not "
             f"split into {composite.groups} groups. The file is damaged."
         )
+
+
+def _attributes(encoded):
+    """Read a map of integers, and nothing that is nested.
+
+    What is nested may stand for exponentially many values.
+    """
+    root = flexbuffers.GetRoot(encoded)
+    if not root.IsMap or len(root.AsMap) > _MOST_ATTRIBUTES:
+        raise ValueError("the attributes of a layer are no map of integers")
+    attributes = {}
+    for key, value in zip(root.AsMap.Keys, root.AsMap.Values, strict=True):
+        if not (value.IsInt or value.IsBool):
+            raise ValueError(f"the attribute {key.AsKey!r} of a layer is no integer")
+        attributes[key.AsKey] = value.AsInt
+    return attributes
 
 
 def _constant(model, graph, index, shapes, dtype, label):

@@ -131,6 +131,11 @@ class NativeOperation:
         self.prepare(arrays)
         return self.run()
 
-    def __del__(self):
+    def close(self):
+        """Free it."""
         if getattr(self, "_handle", None):
             self._library.kerasbnn_operation_destroy(self._handle)
+            self._handle = None
+
+    def __del__(self):
+        self.close()

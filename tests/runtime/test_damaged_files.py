@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from flatbuffers import flexbuffers
 
 from kerasbnn.runtime import Interpreter, ModelError, self_test
 from kerasbnn.tflite.graph import Graph
@@ -37,8 +38,6 @@ def test_other_files_are_named(content, match, tmp_path):
 
 def with_attributes(**changes):
     """Return the small file with other attributes of its first composite."""
-    from flatbuffers import flexbuffers
-
     graph = Graph(CONTENT)
     options = graph.subgraphs[0].raw.operators[0].builtinOptions2
     attributes = flexbuffers.Loads(bytes(bytearray(options.compositeAttributes)))
@@ -69,6 +68,38 @@ def with_attributes(**changes):
 def test_impossible_composites_are_refused(changes, match, delegate):
     with pytest.raises(ModelError, match=match):
         Interpreter(with_attributes(**changes), delegate=delegate)
+
+
+def nested_vectors(levels):
+    """Return a FlexBuffer of a vector that holds another one four times, and so on."""
+    encoded = bytearray([1, 7, 1 << 2])  # A vector of one integer.
+    place = 1
+    for _ in range(levels):
+        encoded.append(4)
+        start = len(encoded)
+        for _ in range(4):
+            encoded.append(len(encoded) - place)
+        encoded += bytes([10 << 2] * 4)
+        place = start
+    return bytes([*encoded, len(encoded) - place, 10 << 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("encoded", "match"),
+    [
+        (nested_vectors(30), "no map of integers"),
+        (flexbuffers.Dumps({"groups": [1, 2]}), "'groups' of a layer is no integer"),
+        (flexbuffers.Dumps({str(i): i for i in range(257)}), "no map of integers"),
+        (flexbuffers.Dumps(3), "no map of integers"),
+    ],
+    ids=["nested vectors", "a list", "many", "a number"],
+)
+def test_attributes_that_are_no_map_of_integers_are_refused(encoded, match):
+    graph = Graph(CONTENT)
+    options = graph.subgraphs[0].raw.operators[0].builtinOptions2
+    options.compositeAttributes = np.frombuffer(encoded, np.uint8)
+    with pytest.raises(ModelError, match=match):
+        Interpreter(graph.to_bytes())
 
 
 def test_metadata_that_is_not_json_is_refused():

@@ -2,6 +2,9 @@
 
 import dataclasses
 import itertools
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -316,6 +319,49 @@ def test_a_residual_of_another_shape_is_refused(rng):
     arrays[4] = arrays[4][:, 1:]
     with pytest.raises(NativeError, match="residual of"):
         NativeOperation(composite, "generic")(*arrays)
+
+
+@by_implementation
+def test_windows_that_meet_the_border_in_many_ways(implementation, rng):
+    # Every position is a class of its own.
+    given = {"kernel_h": 40, "kernel_w": 37, "same": 1, "dilation_w": 2}
+    for name in (CONV_2D, DEPTHWISE_CONV_2D):
+        composite = Composite(name, 3, 3, **given, output=BITS)
+        check(random_case(rng, composite, size=(20, 33)), implementation)
+
+
+def test_too_many_ways_to_meet_the_border_are_refused(rng):
+    given = {"kernel_h": 600, "kernel_w": 600, "same": 1}
+    composite = Composite(DEPTHWISE_CONV_2D, 64, 64, **given)
+    arrays = arrays_of(random_case(rng, composite, 0, (600, 600)))
+    with pytest.raises(NativeError, match="360000 ways, which is too many"):
+        NativeOperation(composite, "generic")(*arrays)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_threads_after_a_fork(rng):
+    case = random_case(rng, Composite(DENSE, 5000, 1000), batch=8)
+    operation = NativeOperation(case.composite, "generic")
+    operation.set_threads(3)
+    operation(*arrays_of(case))
+    child = os.fork()
+    if child == 0:
+        # The threads are not there, so the child does all the work; and ends.
+        found = operation(*arrays_of(case))
+        operation.close()
+        os._exit(not np.array_equal(found, expected_of(case)))
+    for _ in range(300):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert status == 0
+    np.testing.assert_array_equal(operation.run(), expected_of(case))
 
 
 def test_padding_beyond_measure_is_refused(rng):

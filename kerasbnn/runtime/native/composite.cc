@@ -103,8 +103,8 @@ Problem CheckTogether(const Composite& c) {
   if (c.is_depthwise() && (c.groups != 1 || c.out_channels % c.in_channels != 0)) {
     return "is depthwise but its output channels are no multiple of its input channels";
   }
-  const int64_t fan_in = int64_t{c.taps()} * c.group_in_channels();
-  if (fan_in > 1 << 30) return "sums up more than 2^30 products";
+  // Up to here, float32 holds every sum.
+  if (c.fan_in() > 1 << 24) return "sums up more than 2^24 products";
   return "";
 }
 

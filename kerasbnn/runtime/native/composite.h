@@ -48,6 +48,10 @@ struct Composite {
   bool yields_bits() const { return output == kBits; }
   int group_in_channels() const { return in_channels / groups; }
   int group_out_channels() const { return out_channels / groups; }
+  // Number of weights of each output channel.
+  int64_t fan_in() const {
+    return int64_t{taps()} * (is_depthwise() ? 1 : group_in_channels());
+  }
   // Inputs are x, filters, scale, bias and, where there is one, the residual.
   int input_count() const { return 4 + residual; }
 
@@ -56,6 +60,12 @@ struct Composite {
 
 // Number of 32-bit words that hold a bit for each channel.
 inline int WordsFor(int channels) { return (channels + 31) / 32; }
+
+// Ones for those of a word's channels that there are.
+inline uint32_t ValidBits(int channels, int word) {
+  const int left = channels - 32 * word;
+  return left >= 32 ? ~uint32_t{0} : (uint32_t{1} << left) - 1;
+}
 
 // Whether a composite of this name and version is meant for this library; if not, its
 // decomposition must run.

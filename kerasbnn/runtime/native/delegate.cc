@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "composite.h"
@@ -51,6 +52,7 @@ struct NodeState {
   std::unique_ptr<Operation> operation;
   std::vector<int> inputs;
   int output = -1;
+  std::vector<std::pair<int, size_t>> prepared_for;  // Tensors and their bytes.
   Pools* pools = nullptr;  // The delegate's, which outlives its nodes.
   std::shared_ptr<ThreadPool> pool;
 };
@@ -145,11 +147,15 @@ tflite::Status Resize(tflite::Context* context, tflite::Tensor* tensor,
   return context->ResizeTensor(context, tensor, array);
 }
 
+// Whether nothing reads the output, to which LiteRT then gives no memory.
+bool IsUnread(const tflite::Node* node) { return node->outputs->size == 0; }
+
 tflite::Status Prepare(tflite::Context* context, tflite::Node* node) {
   auto* state = static_cast<NodeState*>(node->user_data);
   if (state == nullptr) return Fail(context, "could not be taken over");
   return Guarded(context, [&] {
     if (!state->problem.empty()) return Fail(context, state->problem);
+    if (IsUnread(node)) return tflite::kOk;
     std::vector<Tensor> inputs;
     for (int tensor : state->inputs) inputs.push_back(View(context->tensors[tensor]));
     const Composite& composite = state->operation->composite();
@@ -160,20 +166,35 @@ tflite::Status Prepare(tflite::Context* context, tflite::Node* node) {
     const Problem problem = state->operation->Prepare(inputs, &dims);
     if (!problem.empty()) return Fail(context, problem);
     state->pool = state->pools->Get(context, context->recommended_num_threads);
-    return Resize(context, output, dims);
+    const tflite::Status status = Resize(context, output, dims);
+    state->prepared_for.clear();
+    // The last input is the residual, or a constant.
+    for (int tensor : {state->inputs[0], state->inputs.back(), state->output}) {
+      state->prepared_for.emplace_back(tensor, context->tensors[tensor].bytes);
+    }
+    return status;
   });
 }
 
 tflite::Status Invoke(tflite::Context* context, tflite::Node* node) {
   auto* state = static_cast<NodeState*>(node->user_data);
+  if (IsUnread(node)) return tflite::kOk;
   const tflite::Tensor* tensors = context->tensors;
+  // In a damaged file, another node may write the same tensor in another size.
+  for (const auto& [tensor, bytes] : state->prepared_for) {
+    if (tensors[tensor].bytes != bytes || (bytes > 0 && tensors[tensor].data == nullptr)) {
+      return Fail(context, "has an input or output whose size has changed");
+    }
+  }
   const bool has_residual = state->operation->composite().residual;
-  state->operation->Run(
-      tensors[state->inputs[0]].data,
-      has_residual ? static_cast<const float*>(tensors[state->inputs[4]].data)
-                   : nullptr,
-      tensors[state->output].data, state->pool.get());
-  return tflite::kOk;
+  return Guarded(context, [&] {
+    state->operation->Run(
+        tensors[state->inputs[0]].data,
+        has_residual ? static_cast<const float*>(tensors[state->inputs[4]].data)
+                     : nullptr,
+        tensors[state->output].data, state->pool.get());
+    return tflite::kOk;
+  });
 }
 
 // Claims each composite by itself, so that what lies between stays LiteRT's.

@@ -10,6 +10,9 @@ namespace {
 // Pixels that are worth a pass over the weights.
 constexpr int64_t kPixelsAtATime = 256;
 
+// Units of padded inputs that are prepared at a time: 16 MiB.
+constexpr int64_t kUnitsAtATime = 1 << 22;
+
 // Bytes of unpooled rows that stay in a cache.
 constexpr int64_t kUnpooledBytes = 1 << 17;
 
@@ -49,46 +52,6 @@ void Expand(const Tensor& tensor, int channels, float* to) {
   }
 }
 
-// The largest number of products of -1 that gives the same sign as none does, where the
-// outputs are base - 2 * number, times scale, plus bias, each rounded. All of these are
-// monotone in the number, and so is the sign.
-int32_t MostNegatives(int32_t base, int32_t largest, float scale, float bias) {
-  const auto is_negative = [&](int32_t number) {
-    return static_cast<float>(base - 2 * number) * scale + bias < 0;
-  };
-  const bool turns_to = !(scale < 0);
-  int32_t first = 0, last = largest + 1;  // The first number that has turned.
-  while (first < last) {
-    const int32_t middle = first + (last - first) / 2;
-    is_negative(middle) == turns_to ? last = middle : first = middle + 1;
-  }
-  return first - 1;
-}
-
-// Numbers the different sets of taps that lie beyond the border. Sets `outside` to the
-// taps of each class.
-std::vector<int32_t> Classify(const Window& window, bool has_zeros,
-                              std::vector<std::vector<bool>>* outside) {
-  std::vector<int32_t> classes(window.out_size, 0);
-  outside->clear();
-  // With other padding, or none, nothing has to be made up for.
-  if (!has_zeros) outside->emplace_back(window.taps, false);
-  for (int i = 0; has_zeros && i < window.out_size; ++i) {
-    std::vector<bool> beyond(window.taps);
-    for (int tap = 0; tap < window.taps; ++tap) {
-      const int64_t position = window.position(i, tap);
-      beyond[tap] = position < 0 || position >= window.in_size;
-    }
-    // Neighbours are mostly alike, and the inner class comes up early.
-    const auto known = std::find(outside->rbegin(), outside->rend(), beyond);
-    classes[i] = static_cast<int32_t>(outside->rend() - known) - 1;
-    if (known != outside->rend()) continue;
-    classes[i] = static_cast<int32_t>(outside->size());
-    outside->push_back(std::move(beyond));
-  }
-  return classes;
-}
-
 }  // namespace
 
 Operation::Operation(const Composite& composite, const Kernels& kernels)
@@ -120,9 +83,9 @@ Problem Operation::Prepare(const std::vector<Tensor>& inputs,
                              ? 4 * WordsFor(composite_.out_channels)
                              : composite_.out_channels);
   TakeConstants(inputs);
-  PlanLayer();
-  PlanPooling();
-  return "";
+  problem = PlanLayer();
+  if (problem.empty()) PlanPooling();
+  return problem;
 }
 
 Problem Operation::CheckInputs(const std::vector<Tensor>& inputs) {
@@ -179,7 +142,7 @@ Problem Operation::PlanSizes(const std::vector<int>& dims) {
     return "has a window that is larger than its image of " +
            std::to_string(rows_.in_size) + " x " + std::to_string(columns_.in_size);
   }
-  const int64_t units = c.takes_floats() ? c.in_channels : WordsFor(c.in_channels);
+  const int64_t units = PaddedInput::UnitsPerPixel(c);
   const int64_t padded_rows = rows_.padded_size();
   if (padded_rows > kMostUnits || columns_.padded_size() > kMostUnits / padded_rows ||
       units > kMostUnits / padded_rows / columns_.padded_size()) {
@@ -207,14 +170,17 @@ void Operation::TakeConstants(const std::vector<Tensor>& inputs) {
   has_constants_ = true;
 }
 
-void Operation::PlanLayer() {
+Problem Operation::PlanLayer() {
   const Composite& c = composite_;
   const int64_t pixels = int64_t{rows_.out_size} * columns_.out_size;
-  images_at_a_time_ = static_cast<int>(
-      std::min(images_, std::max<int64_t>(1, kPixelsAtATime / pixels)));
+  const int64_t image_units = rows_.padded_size() * columns_.padded_size() *
+                              PaddedInput::UnitsPerPixel(c);
+  const int64_t enough = std::min(kPixelsAtATime / pixels, kUnitsAtATime / image_units);
+  images_at_a_time_ =
+      static_cast<int>(std::min(images_, std::max<int64_t>(1, enough)));
   input_.Prepare(c, rows_, columns_, images_at_a_time_);
 
-  const int units = input_.units_per_pixel();
+  const int units = PaddedInput::UnitsPerPixel(c);
   offset_.clear();
   for (int i = 0; i < c.kernel_h; ++i) {
     for (int j = 0; j < c.kernel_w; ++j) {
@@ -239,60 +205,7 @@ void Operation::PlanLayer() {
   layer_.image_stride = input_.image_units();
   layer_.row_stride = c.stride_h * input_.row_units();
   layer_.pixel_stride = int64_t{c.stride_w} * units;
-  PlanBase();
-}
-
-void Operation::PlanBase() {
-  const Composite& c = composite_;
-  const bool has_zeros = !weights_.tap_sums.empty();
-  std::vector<std::vector<bool>> outside_rows, outside_columns;
-  row_class_ = Classify(rows_, has_zeros, &outside_rows);
-  column_class_ = Classify(columns_, has_zeros, &outside_columns);
-  const int64_t column_classes = static_cast<int64_t>(outside_columns.size());
-  for (int32_t& row_class : row_class_) {
-    row_class = static_cast<int32_t>(row_class * column_classes);
-  }
-  base_.Reset(static_cast<int64_t>(outside_rows.size()) * column_classes *
-              layer_.channels_padded);
-  int32_t* base = base_.data();
-  for (const std::vector<bool>& outside_row : outside_rows) {
-    for (const std::vector<bool>& outside_column : outside_columns) {
-      for (int out = 0; out < c.out_channels; ++out) {
-        int32_t sum = weights_.counts[out];
-        for (int tap = 0; has_zeros && tap < c.taps(); ++tap) {
-          if (outside_row[tap / c.kernel_w] || outside_column[tap % c.kernel_w]) {
-            sum -= weights_.tap_sums[int64_t{out} * c.taps() + tap];
-          }
-        }
-        base[out] = sum;
-      }
-      base += layer_.channels_padded;
-    }
-  }
-  layer_.base = base_.data();
-  layer_.row_class = row_class_.data();
-  layer_.column_class = column_class_.data();
-  const bool is_threshold = c.yields_bits() && !c.residual && !c.takes_floats();
-  if (is_threshold) {
-    PlanThresholds(static_cast<int64_t>(outside_rows.size()) * column_classes);
-  }
-  layer_.most_negatives = is_threshold ? most_negatives_.data() : nullptr;
-  layer_.flips = is_threshold ? flips_.data() : nullptr;
-}
-
-void Operation::PlanThresholds(int64_t classes) {
-  const int channels = layer_.channels_padded;
-  most_negatives_.Reset(classes * channels);
-  flips_.assign(channels / kBlock, 0);
-  for (int i = 0; i < channels; ++i) {
-    if (scale_[i] < 0) flips_[i / kBlock] |= uint16_t{1} << (i % kBlock);
-  }
-  for (int64_t at = 0; at < classes * channels; ++at) {
-    const int i = static_cast<int>(at % channels);
-    // Beyond the channels that there are, scale and bias are 0 and so are the bits.
-    most_negatives_[at] =
-        MostNegatives(base_[at], 32 * layer_.depth, scale_[i], bias_[i]);
-  }
+  return border_tables_.Plan(c, weights_, rows_, columns_, &layer_);
 }
 
 void Operation::PlanPooling() {

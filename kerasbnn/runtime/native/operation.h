@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "aligned_buffer.h"
+#include "border_tables.h"
 #include "composite.h"
 #include "kernel.h"
 #include "padded_input.h"
@@ -39,9 +40,7 @@ class Operation {
   Problem CheckInputs(const std::vector<Tensor>& inputs);
   Problem PlanSizes(const std::vector<int>& dims);
   void TakeConstants(const std::vector<Tensor>& inputs);
-  void PlanLayer();
-  void PlanBase();
-  void PlanThresholds(int64_t classes);
+  Problem PlanLayer();
   void PlanPooling();
   void RunImages(const void* images, int64_t first, int count, const float* residual,
                  void* output, ThreadPool* pool);
@@ -63,11 +62,7 @@ class Operation {
   Layer layer_{};
   PaddedInput input_;
   std::vector<int32_t> offset_;
-  std::vector<int32_t> row_class_;
-  std::vector<int32_t> column_class_;
-  AlignedBuffer<int32_t> base_;
-  AlignedBuffer<int32_t> most_negatives_;
-  std::vector<uint16_t> flips_;
+  BorderTables border_tables_;
 
   Window pool_rows_{};
   Window pool_columns_{};

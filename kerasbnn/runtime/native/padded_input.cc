@@ -14,9 +14,12 @@ bool IsAligned(const void* data) {
 
 void PaddedInput::Prepare(const Composite& composite, const Window& rows,
                           const Window& columns, int images) {
-  values_ = composite.input;
+  takes_signs_ = composite.input == kSignsOfFloats;
+  takes_floats_ = composite.takes_floats();
+  pad_value_ = composite.pad_value;
   channels_ = composite.in_channels;
-  units_ = composite.takes_floats() ? channels_ : WordsFor(channels_);
+  units_ = UnitsPerPixel(composite);
+  images_ = images;
   height_ = rows.in_size;
   width_ = columns.in_size;
   pad_top_ = rows.pad_before;
@@ -24,26 +27,13 @@ void PaddedInput::Prepare(const Composite& composite, const Window& rows,
   row_units_ = columns.padded_size() * units_;
   image_units_ = rows.padded_size() * row_units_;
   is_padded_ = rows.padded_size() != height_ || columns.padded_size() != width_;
-  // The border is written here only. Zeros are bits of +1, and what the kernels count
-  // for them is subtracted in the base of the dot products.
-  units_buffer_.Reset(images * image_units_);
-  if (!is_padded_ || composite.pad_value == 0) return;
-  const float value = static_cast<float>(composite.pad_value);
-  uint32_t* unit = units_buffer_.data();
-  for (int64_t pixel = 0; pixel < images * image_units_ / units_; ++pixel) {
-    for (int i = 0; i < units_; ++i, ++unit) {
-      if (composite.takes_floats()) {
-        std::memcpy(unit, &value, sizeof(value));
-      } else if (composite.pad_value < 0) {
-        const int left = channels_ - 32 * i;
-        *unit = left >= 32 ? ~uint32_t{0} : (uint32_t{1} << left) - 1;
-      }
-    }
-  }
+  has_border_ = false;
 }
 
 const void* PaddedInput::Of(const Kernels& kernels, const void* inputs, int images) {
-  if (!is_padded_ && values_ != kSignsOfFloats && IsAligned(inputs)) return inputs;
+  if (!is_padded_ && !takes_signs_ && IsAligned(inputs)) return inputs;
+  // What lies around the images stays from run to run.
+  if (!has_border_) MakeBorder();
   for (int64_t image = 0; image < images; ++image) {
     for (int row = 0; row < height_; ++row) {
       const int64_t to =
@@ -51,13 +41,32 @@ const void* PaddedInput::Of(const Kernels& kernels, const void* inputs, int imag
       CopyRow(kernels, inputs, image * height_ + row, to);
     }
   }
-  return units_buffer_.data();
+  return padded_.data();
+}
+
+void PaddedInput::MakeBorder() {
+  // Zeros are bits of +1, and what the kernels count for them is subtracted in the base
+  // of the dot products.
+  padded_.Reset(images_ * image_units_);
+  has_border_ = true;
+  if (!is_padded_ || pad_value_ == 0) return;
+  const float value = static_cast<float>(pad_value_);
+  uint32_t* unit = padded_.data();
+  for (int64_t pixel = 0; pixel < images_ * image_units_ / units_; ++pixel) {
+    for (int i = 0; i < units_; ++i, ++unit) {
+      if (takes_floats_) {
+        std::memcpy(unit, &value, sizeof(value));
+      } else if (pad_value_ < 0) {
+        *unit = ValidBits(channels_, i);
+      }
+    }
+  }
 }
 
 void PaddedInput::CopyRow(const Kernels& kernels, const void* inputs, int64_t row,
                           int64_t unit) {
-  uint32_t* const to = units_buffer_.data() + unit;
-  if (values_ == kSignsOfFloats) {
+  uint32_t* const to = padded_.data() + unit;
+  if (takes_signs_) {
     const float* from = static_cast<const float*>(inputs);
     kernels.pack(from + row * width_ * channels_, to, width_, channels_);
     return;

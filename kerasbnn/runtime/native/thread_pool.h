@@ -2,7 +2,9 @@
 #define KERASBNN_THREAD_POOL_H_
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -25,16 +27,21 @@ class ThreadPool {
   void Run(const std::function<void(int)>& work);
 
  private:
+  // What threads wait with.
+  struct Signals {
+    std::mutex mutex;
+    std::condition_variable begin;
+    std::condition_variable end;
+  };
+
   void Serve(int number);
 
   const int size_;
   const int process_;
   std::vector<std::thread> threads_;
-  std::mutex mutex_;
-  std::condition_variable begin_;
-  std::condition_variable end_;
+  std::unique_ptr<Signals> signals_;
   const std::function<void(int)>* work_ = nullptr;
-  int round_ = 0;
+  uint64_t round_ = 0;
   int running_ = 0;
   bool is_ending_ = false;
 };

@@ -31,12 +31,6 @@ uint32_t EvenBits(uint32_t low, uint32_t high) {
   return halves[0] | halves[1] << 16;
 }
 
-// Ones for the channels of a word that there are.
-uint32_t ValidBits(int channels, int word) {
-  const int left = channels - 32 * word;
-  return left >= 32 ? ~uint32_t{0} : (uint32_t{1} << left) - 1;
-}
-
 }  // namespace
 
 int Filters::FirstChannel(int out) const {
@@ -100,6 +94,7 @@ class Reach {
       ends[block] = (end + unit - 1) / unit;
       units_ = std::max(units_, ends[block] - shifts_[block]);
     }
+    // Blocks that need fewer units than others do not read beyond the last one.
     for (int32_t& shift : shifts_) shift = std::min<int32_t>(shift, total - units_);
   }
 
