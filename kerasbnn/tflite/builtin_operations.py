@@ -19,6 +19,7 @@ from ai_edge_litert.schema_py_generated import (
     Pool2DOptionsT,
     ReshapeOptionsT,
     SelectV2OptionsT,
+    SliceOptionsT,
     StridedSliceOptionsT,
 )
 from numpy.typing import DTypeLike
@@ -102,20 +103,33 @@ class Operations:
             scale=scale,
         )
 
-    def first_channels(self, x, count, dtype, scale=None) -> int:
-        """Take the first channels.
+    def leading(self, x, shape, dtype, scale=None) -> int:
+        """Take what lies within a shape, which leaves no size open."""
+        inputs = [
+            x,
+            self.constant(np.zeros(len(shape)), np.int32),
+            self.constant(shape, np.int32),
+        ]
+        options = SliceOptionsT()
+        return self.append(
+            BuiltinOperator.SLICE, inputs, shape, dtype, options, scale=scale
+        )
 
-        As `x[..., :count]`, which XNNPACK leaves to LiteRT: where it takes several
-        operations in a row whose shapes do not depend on the batch, LiteRT computes
-        something wrong at the first call with more samples than ever before.
+    def first_channels(self, x, count) -> int:
+        """Take the first channels of floats.
+
+        As `x[..., :count]`, which XNNPACK leaves to LiteRT. Where XNNPACK takes several
+        operations in a row, LiteRT computes something wrong at the first call with more
+        samples than ever before. And of an open batch size, `leading` makes a tensor
+        whose shape is found out at run time, with which LiteRT's `CompiledModel` does.
         """
         ends = ([0, 0], [0, count], [1, 1])
         inputs = [x, *(self.constant(values, np.int32) for values in ends)]
+        shape = (*self.shape(x)[:-1], count)
         options = StridedSliceOptionsT()
         options.ellipsisMask = 1
-        shape = (*self.shape(x)[:-1], count)
         return self.append(
-            BuiltinOperator.STRIDED_SLICE, inputs, shape, dtype, options, 6, scale=scale
+            BuiltinOperator.STRIDED_SLICE, inputs, shape, np.float32, options, 6
         )
 
     def gather(self, table, indices, dtype, scale=None) -> int:

@@ -95,7 +95,6 @@ class _Decomposition:
     def activations(self, x):
         """Return the inputs as floats, padded, and whether padding is left to do."""
         composite = self.composite
-        channels = composite.in_channels
         pads = self._padding(self.add.shape(x))
         is_padded = pads is not None
         by_hand = is_padded and composite.pad_value != 0
@@ -105,7 +104,7 @@ class _Decomposition:
                 # is cut off with them.
                 value = 255 if composite.pad_value < 0 else 0
                 x = self.add.pad(x, pads, value, np.uint8)
-            x = self._looked_up(x, SIGNS_OF_BYTE, channels, is_int8=False)
+            x = self._unpacked_activations(x)
         else:
             if composite.input != FLOAT:
                 x = self.add.signs(x)
@@ -127,23 +126,21 @@ class _Decomposition:
             pads.append((total // 2, total - total // 2))
         return [*pads, (0, 0)] if any(map(any, pads)) else None
 
-    def _looked_up(self, packed, table, channels, is_int8):
-        """Turn bytes into the values that they hold, int8 or floats."""
-        values_per_byte = table.shape[1]
-        dtype, scale = (np.int8, ONE) if is_int8 else (np.float32, None)
-        indices = self.add.cast(packed, np.uint8, np.int32)
-        table = self.add.constant(table, np.int8, ONE)
-        if not is_int8:
-            table = self.add.dequantize(table)
-        looked_up = self.add.gather(table, indices, dtype, scale)
-        *lead, count = self.add.shape(packed)
-        shape = (*lead, count * values_per_byte)
-        values = self.add.reshape(looked_up, shape, dtype, scale=scale)
-        if shape[-1] != channels:
-            values = self.add.first_channels(values, channels, dtype, scale)
+    def _unpacked_activations(self, x):
+        """Turn bytes into the floats that they hold."""
+        table = self.add.constant(SIGNS_OF_BYTE, np.int8, ONE)
+        # Of the table there is less to convert than of the images.
+        table = self.add.dequantize(table)
+        indices = self.add.cast(x, np.uint8, np.int32)
+        values = self.add.gather(table, indices, np.float32)
+        *lead, count = self.add.shape(x)
+        values = self.add.reshape(values, (*lead, 8 * count), np.float32)
+        if 8 * count != self.composite.in_channels:
+            values = self.add.first_channels(values, self.composite.in_channels)
         return values
 
-    def _filters(self, filters):
+    def _unpacked_filters(self, filters):
+        """Turn bytes into the weights that they hold, int8 or floats."""
         composite = self.composite
         table = SIGNS_OF_BYTE if composite.weight_bits == 1 else TERNARY_OF_BYTE
         channels = composite.in_channels // composite.groups
@@ -151,12 +148,25 @@ class _Decomposition:
             shape = (1, *composite.filters_shape)
             filters = self.add.reshape(filters, shape, np.uint8)
             channels = composite.out_channels
-        return self._looked_up(filters, table, channels, self.is_int8)
+        *lead, count = self.add.shape(filters)
+        shape = (*lead, count * table.shape[1])
+        indices = self.add.cast(filters, np.uint8, np.int32)
+        # XNNPACK leaves int8 values without a scale to LiteRT. Where it takes several
+        # operations in a row that do not depend on the batch, LiteRT computes something
+        # wrong at the first call with more samples than ever before.
+        values = self.add.gather(self.add.constant(table, np.int8), indices, np.int8)
+        scale = ONE if self.is_int8 else None
+        if shape[-1] == channels:
+            values = self.add.reshape(values, shape, np.int8, scale=scale)
+        else:
+            values = self.add.reshape(values, shape, np.int8)
+            values = self.add.leading(values, (*lead, channels), np.int8, scale)
+        return values if self.is_int8 else self.add.cast(values, np.int8, np.float32)
 
     def products(self, x, pads_with_zeros, filters):
         """Return the dot products."""
         composite = self.composite
-        weights = self._filters(filters)
+        weights = self._unpacked_filters(filters)
         if composite.name == DENSE:
             version = 9 if self.is_int8 else 2
             return self.add.fully_connected(x, weights, composite.out_channels, version)

@@ -41,11 +41,11 @@ def test_one_interpreter_at_several_batch_sizes(seed, weights):
 
 
 @pytest.mark.parametrize("weights", ["int8", "float"])
-@pytest.mark.parametrize("given", [SIGN_OF_FLOAT, FLOAT])
+@pytest.mark.parametrize("given", [BITS, SIGN_OF_FLOAT, FLOAT])
 @pytest.mark.parametrize("name", [CONV_2D, DEPTHWISE_CONV_2D])
 def test_growing_batches(name, given, weights, rng):
-    # Where XNNPACK took the unpacking of the weights, LiteRT went wrong at the first
-    # call with more samples than ever before, in one interpreter of four.
+    # Where XNNPACK took the unpacking of weights or inputs, LiteRT went wrong at the
+    # first call with more samples than ever before, in one interpreter of four.
     window = {"kernel_h": 3, "kernel_w": 3, "same": 1}
     outputs = 40 if name == DEPTHWISE_CONV_2D else 33
     inputs = 40 if name == DEPTHWISE_CONV_2D else 5
