@@ -181,3 +181,24 @@ def test_several_in_a_row_are_one_threshold(tmp_path):
     assert report["first"].fused == ("bn_0", "bn_1", "bn_2", "sign")
     assert report["last"].inputs == "bits"
     check_outputs(model, path, samples_for(model, 30))
+
+
+@pytest.mark.parametrize("gamma", [1e-40, -1e-40, 1e-45])
+def test_subnormal_gammas_behind_a_layer_of_floats(tmp_path, gamma):
+    # TensorFlow takes them for 0, so that all signs are +1; the delegate does not.
+    model = keras.Sequential(
+        [
+            keras.Input((20,)),
+            QuantDense(12, **BINARY),
+            layers.BatchNormalization(epsilon=1e-3),
+            QuantDense(3, **SIGNS),
+        ]
+    )
+    trained(model)
+    model.layers[1].set_weights([np.full(12, gamma), *np.zeros((2, 12)), np.ones(12)])
+    convert(model, tmp_path / "model.tflite")
+    x = samples_for(model)
+    expected = keras_outputs(model, x)
+    for delegate in (False, True):
+        found = Interpreter(tmp_path / "model.tflite", delegate=delegate).predict(x)
+        np.testing.assert_array_equal(found, expected)
