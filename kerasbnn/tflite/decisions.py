@@ -9,7 +9,8 @@ from keras import ops
 from kerasbnn.layers.base import QuantizedLayer
 from kerasbnn.models.call_tracing import intercept_calls
 from kerasbnn.models.layer_paths import named_layers
-from kerasbnn.quantizers import RSign
+from kerasbnn.quantizers import Quantizer, RSign
+from kerasbnn.tflite.sign_quantizers import is_sign
 from kerasbnn.tflite.tensorflow_export import named_outputs
 
 
@@ -44,28 +45,77 @@ def decisions_of_keras(
     Returns:
         The decisions in the order of the calls, and the outputs by name.
     """
-    paths = {id(layer): path for path, layer in named_layers(model)}
-    found = []
-
-    def keep(layer, proceed, args, kwargs):
-        if isinstance(layer, QuantizedLayer) and id(layer) in paths:
-            x = args[0] if args else kwargs["inputs"]
-            quantizer = layer.input_quantizer
-            if isinstance(quantizer, RSign):
-                shape = [1] * len(x.shape)
-                for axis in layer.input_channel_axes:
-                    shape[axis] = x.shape[axis]
-                x = x + ops.reshape(quantizer.shift, shape)
-            if layer.input_channel_axes == (1,):
-                x = ops.moveaxis(x, 1, -1)
-            # A copy: on some devices the array shares the tensor's memory.
-            values = np.array(ops.convert_to_numpy(x), np.float32)
-            found.append(Decisions(paths[id(layer)], values))
-        return proceed(*args, **kwargs)
-
-    with intercept_calls(keep):
+    recorder = _Recorder(model)
+    with intercept_calls(recorder.keep):
         outputs = model(*args, **kwargs, training=False)
     outputs = named_outputs(model, outputs)
-    return found, {
+    return recorder.found, {
         name: np.array(ops.convert_to_numpy(value)) for name, value in outputs.items()
     }
+
+
+class _Recorder:
+    """Keeps what the layers of a model take the signs of."""
+
+    def __init__(self, model):
+        self.found: list[Decisions] = []
+        self._paths = {id(layer): path for path, layer in named_layers(model)}
+        self._takes_signs = {
+            id(layer)
+            for _, layer in named_layers(model)
+            if isinstance(layer, Quantizer) and is_sign(layer)
+        }
+        # Tensors of signs, and the values that a layer of its own took the signs of.
+        self._signs: dict[int, tuple] = {}
+        self._depth = 0
+
+    def keep(self, layer, proceed, args, kwargs):
+        """Let a call proceed and keep what it decides."""
+        x = args[0] if args else kwargs.get("inputs")
+        is_quantized = isinstance(layer, QuantizedLayer) and id(layer) in self._paths
+        if is_quantized:
+            self.found.append(Decisions(self._paths[id(layer)], self._before(layer, x)))
+        self._depth += is_quantized
+        try:
+            outputs = proceed(*args, **kwargs)
+        finally:
+            self._depth -= is_quantized
+        if not self._depth and not is_quantized:
+            self._remember(layer, x, outputs)
+        return outputs
+
+    def _before(self, layer, x):
+        quantizer = layer.input_quantizer
+        if isinstance(quantizer, RSign):
+            shape = [1] * len(x.shape)
+            for axis in layer.input_channel_axes:
+                shape[axis] = x.shape[axis]
+            values = _array(x + ops.reshape(quantizer.shift, shape))
+        elif id(x) in self._signs:
+            values = self._signs[id(x)][1]
+        else:
+            values = _array(x)
+        if layer.input_channel_axes == (1,):
+            values = np.moveaxis(values, 1, -1)
+        return values
+
+    def _remember(self, layer, x, outputs):
+        """Follow signs from the layer that takes them to those that read them."""
+        if not (hasattr(x, "shape") and hasattr(outputs, "shape")):
+            return
+        values = None
+        if id(layer) in self._takes_signs:
+            values = _array(x)
+        elif id(x) in self._signs and x.shape != ():
+            before, after = _array(x), _array(outputs)
+            # Such as dropout, which does nothing here, or another shape.
+            if np.array_equal(before.reshape(-1), after.reshape(-1)):
+                values = self._signs[id(x)][1].reshape(after.shape)
+        if values is not None:
+            # The tensor too, so that no other gets its number.
+            self._signs[id(outputs)] = (outputs, values)
+
+
+def _array(x):
+    # A copy: on some devices the array shares the tensor's memory.
+    return np.array(ops.convert_to_numpy(x), np.float32)

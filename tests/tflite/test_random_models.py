@@ -32,7 +32,8 @@ def check(seed, folder):
         assert np.abs(found - expected).max() <= bound * largest
 
 
-@pytest.mark.parametrize("seed", range(12))
+# 2036 has products at a tie within rounding before a layer of nothing but signs.
+@pytest.mark.parametrize("seed", [*range(12), 2036])
 def test_random_models(seed, tmp_path):
     check(seed, tmp_path)
 

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 import kerasbnn
+from kerasbnn import QuantDense, quantizers
 from kerasbnn.runtime import delegate
 from kerasbnn.tflite import ConversionError, chains, fusion
-from tests.helpers.converting import conv_net, dense_net, samples_for, trained
+from kerasbnn.tflite.decisions import decisions_of_keras
+from tests.helpers.converting import (
+    BINARY,
+    conv_net,
+    dense_net,
+    samples_for,
+    trained,
+)
 from tests.helpers.delegates import needs_delegate
 
 pytestmark = pytest.mark.skipif(
@@ -105,6 +113,25 @@ def test_signs_are_compared_in_numbers(tmp_path):
     assert found.same_classes == 1
     assert found.largest_difference < 1e-5
     assert found.delegate == delegate.implementation()
+
+
+def test_decisions_are_the_values_before_signs_that_are_layers():
+    values = keras.layers.Dense(12, name="values")
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            values,
+            quantizers.SteSign(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Reshape((3, 4)),
+            QuantDense(2, name="reads", **BINARY),
+        ]
+    )
+    x = samples_for(trained(model))
+    (decision,), _ = decisions_of_keras(model, (x,), {})
+    expected = np.asarray(values(x)).reshape(-1, 3, 4)
+    assert decision.path == "reads"
+    np.testing.assert_allclose(decision.values, expected, rtol=1e-6)
 
 
 @needs_delegate
