@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from kerasbnn._arguments import in_words_of_the_command
 from kerasbnn._errors import CommandError
 from kerasbnn._input_files import add_input_arguments, lacks_channels, read_inputs
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
@@ -90,7 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"the model cannot compute with inputs of shape {data.shape[1:]}. "
                 "Expected samples for which model.predict works."
             )
-        raise CommandError(_in_words_of_the_command(text)) from error
+        text = in_words_of_the_command(text, "max_samples", "quantizer", "layers")
+        raise CommandError(text) from error
     report.show()
     written = []
     try:
@@ -104,9 +106,3 @@ def run(arguments: argparse.Namespace) -> int:
     if written:
         print("Written: " + ", ".join(written))
     return 0
-
-
-def _in_words_of_the_command(text):
-    for name in ("max_samples", "quantizer", "layers"):
-        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-    return text

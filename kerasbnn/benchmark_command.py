@@ -4,12 +4,14 @@ import argparse
 import warnings
 from pathlib import Path
 
-from kerasbnn._arguments import shape_argument
+from kerasbnn._arguments import in_words_of_the_command, shape_argument
 from kerasbnn._errors import CommandError
 from kerasbnn._input_files import add_input_arguments, lacks_channels, read_inputs
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 
 PICTURE = Path("benchmark.png")
+# Those that are named as the arguments of `kerasbnn.benchmark` are.
+OPTIONS = ("batch_size", "max_samples", "seconds", "input_shape", "data")
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -95,7 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
                 input_shape=arguments.input_shape,
             )
     except (ValueError, TypeError, DelegateError) as error:
-        raise CommandError(_in_words_of_the_command(str(error))) from error
+        text = str(error).replace("`num_threads`", "--threads")
+        text = in_words_of_the_command(text, *OPTIONS)
+        raise CommandError(text) from error
     report.show()
     written = []
     try:
@@ -138,10 +142,3 @@ def _import_benchmark():
             '"kerasbnn[tflite,plots]".'
         ) from error
     return benchmark
-
-
-def _in_words_of_the_command(text):
-    text = text.replace("`num_threads`", "--threads")
-    for name in ("batch_size", "max_samples", "seconds", "input_shape", "data"):
-        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
-    return text

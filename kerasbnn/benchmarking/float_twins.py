@@ -4,8 +4,6 @@ A plain conversion of the quantized network itself would be no fair opponent: it
 the signs of the float kernels at every call.
 """
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,10 +22,10 @@ from kerasbnn.models.batches import to_numpy
 from kerasbnn.models.call_tracing import intercept_calls
 from kerasbnn.models.input_shapes import symbolic_inputs
 from kerasbnn.quantizers import Quantizer
+from kerasbnn.tflite.other_backends import run_in_tensorflow
 from kerasbnn.tflite.tensorflow_export import converter_of
 
-_MODEL, _SAMPLES, _SHAPE = "model.keras", "samples.npz", "input_shape.json"
-_FLOAT32, _INT8, _PROBLEM = "float32.tflite", "int8.tflite", "problem.txt"
+_FLOAT32, _INT8 = "float32.tflite", "int8.tflite"
 _TRIAL = """
 import sys
 from ai_edge_litert.interpreter import Interpreter
@@ -52,6 +50,10 @@ class FloatTwins:
     float32: bytes
     int8: bytes | None
     problem: str | None = None
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return what there is to say beside the files."""
+        return {"problem": self.problem}
 
 
 def float_twins(
@@ -196,46 +198,31 @@ def _one_by_one(inputs):
 
 
 def _in_tensorflow(model, samples, input_shape):
-    """Let a process whose backend is TensorFlow make the files."""
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
-        model.save(files / _MODEL)
-        np.savez(files / _SAMPLES, *samples)
-        (files / _SHAPE).write_text(json.dumps(input_shape))
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-        environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, folder],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not (files / _FLOAT32).exists():
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ValueError(
-                "TensorFlow, which makes the float twins of models of the "
-                f"{keras.backend.backend()} backend too, failed: {last}"
-            )
-        has_int8 = (files / _INT8).exists()
-        return FloatTwins(
-            (files / _FLOAT32).read_bytes(),
-            (files / _INT8).read_bytes() if has_int8 else None,
-            None if has_int8 else (files / _PROBLEM).read_text(),
-        )
+        options = {"input_shape": input_shape, "name": None}
+        task = f"{__name__}:write_float_twins"
+        answer = run_in_tensorflow(task, model, files, samples, options)
+        int8 = None if answer["problem"] else (files / _INT8).read_bytes()
+        return FloatTwins((files / _FLOAT32).read_bytes(), int8, answer["problem"])
 
 
-def _main(files: Path):
-    model = keras.models.load_model(files / _MODEL, compile=False)
-    with np.load(files / _SAMPLES) as archive:
-        samples = [archive[name] for name in archive.files]
-    twins = float_twins(model, samples, json.loads((files / _SHAPE).read_text()))
-    if twins.int8 is None:
-        (files / _PROBLEM).write_text(str(twins.problem))
-    else:
-        (files / _INT8).write_bytes(twins.int8)
-    (files / _FLOAT32).write_bytes(twins.float32)
+def write_float_twins(model, path, *, sample_inputs, input_shape, name):
+    """Do the work of `float_twins` in a process whose backend is TensorFlow.
 
+    Args:
+        model: The model.
+        path: Folder for the files.
+        sample_inputs: The samples.
+        input_shape: As for `float_twins`.
+        name: Not needed.
 
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
+    Returns:
+        The twins.
+    """
+    del name
+    twins = float_twins(model, sample_inputs, input_shape)
+    (Path(path) / _FLOAT32).write_bytes(twins.float32)
+    if twins.int8 is not None:
+        (Path(path) / _INT8).write_bytes(twins.int8)
+    return twins
