@@ -14,31 +14,31 @@ bool IsAligned(const void* data) {
 
 void PaddedInput::Prepare(const Composite& composite, const Window& rows,
                           const Window& columns, int images) {
-  takes_signs_ = composite.input == kSignsOfFloats;
-  takes_floats_ = composite.takes_floats();
-  pad_value_ = composite.pad_value;
-  channels_ = composite.in_channels;
-  units_ = UnitsPerPixel(composite);
+  composite_ = &composite;
+  rows_ = rows;
+  columns_ = columns;
   images_ = images;
-  height_ = rows.in_size;
-  width_ = columns.in_size;
-  pad_top_ = rows.pad_before;
-  pad_left_ = columns.pad_before;
-  row_units_ = columns.padded_size() * units_;
+  row_units_ = columns.padded_size() * UnitsPerPixel(composite);
   image_units_ = rows.padded_size() * row_units_;
-  is_padded_ = rows.padded_size() != height_ || columns.padded_size() != width_;
   has_border_ = false;
 }
 
+bool PaddedInput::is_padded() const {
+  return rows_.padded_size() != rows_.in_size ||
+         columns_.padded_size() != columns_.in_size;
+}
+
 const void* PaddedInput::Of(const Kernels& kernels, const void* inputs, int images) {
-  if (!is_padded_ && !takes_signs_ && IsAligned(inputs)) return inputs;
+  const bool takes_signs = composite_->input == kSignsOfFloats;
+  if (!is_padded() && !takes_signs && IsAligned(inputs)) return inputs;
   // What lies around the images stays from run to run.
   if (!has_border_) MakeBorder();
+  const int64_t left = columns_.pad_before * UnitsPerPixel(*composite_);
   for (int64_t image = 0; image < images; ++image) {
-    for (int row = 0; row < height_; ++row) {
+    for (int row = 0; row < rows_.in_size; ++row) {
       const int64_t to =
-          image * image_units_ + (row + pad_top_) * row_units_ + pad_left_ * units_;
-      CopyRow(kernels, inputs, image * height_ + row, to);
+          image * image_units_ + (row + rows_.pad_before) * row_units_ + left;
+      CopyRow(kernels, inputs, image * rows_.in_size + row, to);
     }
   }
   return padded_.data();
@@ -49,15 +49,16 @@ void PaddedInput::MakeBorder() {
   // of the dot products.
   padded_.Reset(images_ * image_units_);
   has_border_ = true;
-  if (!is_padded_ || pad_value_ == 0) return;
-  const float value = static_cast<float>(pad_value_);
+  if (!is_padded() || composite_->pad_value == 0) return;
+  const float value = static_cast<float>(composite_->pad_value);
+  const int units = UnitsPerPixel(*composite_);
   uint32_t* unit = padded_.data();
-  for (int64_t pixel = 0; pixel < images_ * image_units_ / units_; ++pixel) {
-    for (int i = 0; i < units_; ++i, ++unit) {
-      if (takes_floats_) {
+  for (int64_t pixel = 0; pixel < images_ * image_units_ / units; ++pixel) {
+    for (int i = 0; i < units; ++i, ++unit) {
+      if (composite_->takes_floats()) {
         std::memcpy(unit, &value, sizeof(value));
-      } else if (pad_value_ < 0) {
-        *unit = ValidBits(channels_, i);
+      } else if (composite_->pad_value < 0) {
+        *unit = ValidBits(composite_->in_channels, i);
       }
     }
   }
@@ -66,14 +67,15 @@ void PaddedInput::MakeBorder() {
 void PaddedInput::CopyRow(const Kernels& kernels, const void* inputs, int64_t row,
                           int64_t unit) {
   uint32_t* const to = padded_.data() + unit;
-  if (takes_signs_) {
+  const int64_t pixels = columns_.in_size;
+  if (composite_->input == kSignsOfFloats) {
+    const int64_t channels = composite_->in_channels;
     const float* from = static_cast<const float*>(inputs);
-    kernels.pack(from + row * width_ * channels_, to, width_, channels_);
+    kernels.pack(from + row * pixels * channels, to, pixels, channels);
     return;
   }
-  const int64_t count = int64_t{width_} * units_;
-  const uint8_t* from = static_cast<const uint8_t*>(inputs);
-  std::memcpy(to, from + row * count * sizeof(*to), count * sizeof(*to));
+  const int64_t bytes = pixels * UnitsPerPixel(*composite_) * sizeof(*to);
+  std::memcpy(to, static_cast<const uint8_t*>(inputs) + row * bytes, bytes);
 }
 
 }  // namespace kerasbnn

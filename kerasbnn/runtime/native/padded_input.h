@@ -20,7 +20,7 @@ class PaddedInput {
                                     : WordsFor(composite.in_channels);
   }
 
-  // `images` is how many of them are prepared at a time.
+  // `images` is how many of them are prepared at a time. The composite must stay.
   void Prepare(const Composite& composite, const Window& rows, const Window& columns,
                int images);
 
@@ -31,24 +31,18 @@ class PaddedInput {
   int64_t image_units() const { return image_units_; }
 
  private:
+  bool is_padded() const;
   void MakeBorder();
   void CopyRow(const Kernels& kernels, const void* inputs, int64_t row, int64_t unit);
 
-  bool takes_signs_ = false;  // Of floats.
-  int channels_ = 0;
-  int units_ = 0;
-  int height_ = 0;
-  int width_ = 0;
-  bool is_padded_ = false;
-  bool has_border_ = false;
+  const Composite* composite_ = nullptr;
+  Window rows_{};
+  Window columns_{};
   int images_ = 0;
-  bool takes_floats_ = false;
-  int pad_value_ = 0;
-  int64_t pad_top_ = 0;
-  int64_t pad_left_ = 0;
   int64_t row_units_ = 0;
   int64_t image_units_ = 0;
-  AlignedBuffer<uint32_t> padded_;  // Empty until it is needed.
+  bool has_border_ = false;
+  AlignedBuffer<uint32_t> padded_;  // Words of bits, or floats; empty until needed.
 };
 
 }  // namespace kerasbnn
