@@ -3,8 +3,6 @@
 import dataclasses
 import itertools
 import os
-import signal
-import time
 
 import numpy as np
 import pytest
@@ -28,6 +26,7 @@ from tests.helpers.native_operations import (
     NativeOperation,
     implementations,
 )
+from tests.helpers.processes import ROOT, run_python
 
 pytestmark = needs_delegate
 IMPLEMENTATIONS = implementations() if has_delegate() else ["none"]
@@ -338,30 +337,42 @@ def test_too_many_ways_to_meet_the_border_are_refused(rng):
         NativeOperation(composite, "generic")(*arrays)
 
 
+FORK_CODE = """
+import os, signal, time
+import numpy as np
+from kerasbnn.runtime.composites import DENSE, Composite
+from tests.helpers.composite_cases import random_case
+from tests.helpers.composite_chains import expected_of
+from tests.helpers.native_operations import NativeOperation
+
+case = random_case(np.random.default_rng(0), Composite(DENSE, 5000, 1000), batch=8)
+arrays = [case.x, case.filters, case.scale, case.bias]
+operation = NativeOperation(case.composite, "generic")
+operation.set_threads(3)
+operation(*arrays)
+child = os.fork()
+if child == 0:
+    # The threads are not there, so the child does all the work; and ends.
+    found = operation(*arrays)
+    operation.close()
+    os._exit(not np.array_equal(found, expected_of(case)))
+for _ in range(300):
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        break
+    time.sleep(0.1)
+else:
+    os.kill(child, signal.SIGKILL)
+    raise SystemExit("the child hangs")
+assert status == 0
+assert np.array_equal(operation.run(), expected_of(case))
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_threads_after_a_fork(rng):
-    case = random_case(rng, Composite(DENSE, 5000, 1000), batch=8)
-    operation = NativeOperation(case.composite, "generic")
-    operation.set_threads(3)
-    operation(*arrays_of(case))
-    child = os.fork()
-    if child == 0:
-        # The threads are not there, so the child does all the work; and ends.
-        found = operation(*arrays_of(case))
-        operation.close()
-        os._exit(not np.array_equal(found, expected_of(case)))
-    for _ in range(300):
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        pytest.fail("the child hangs")
-    assert status == 0
-    np.testing.assert_array_equal(operation.run(), expected_of(case))
+def test_threads_after_a_fork():
+    # In a process that has no threads of a backend's own.
+    run_python("-W", "ignore", "-c", FORK_CODE, folder=ROOT)
 
 
 def test_padding_beyond_measure_is_refused(rng):
