@@ -180,13 +180,22 @@ class GeometryReport:
             Dict from the path of a layer to `"binary"`, `"ternary"`, `"rotated"`,
             `"continuous"` or `"whitened"`. Of a layer with two kernels the more careful
             word counts.
+
+        Raises:
+            ValueError: A layer has no verdict: the report is that of a probe.
         """
+        unjudged = [layer.name for layer in self.layers if not layer.verdicts]
+        if unjudged:
+            raise ValueError(
+                "A plan follows the verdicts, but there are none for "
+                f"{', '.join(unjudged)}: a probe's report has no verdicts. Use the "
+                "report of kerasbnn.audit(model, data)."
+            )
         words = {**_PLAN_WORDS, "whiten": "whitened" if whiten else "continuous"}
         careful = ["binary", "rotated", "whitened", "ternary", "continuous"]
         chosen: dict[str, str] = {}
         for layer in self.layers:
-            kind = layer.verdicts[0].kind if layer.verdicts else ""
-            word = words.get(kind, "continuous")
+            word = words.get(layer.verdicts[0].kind, "continuous")
             before = chosen.get(layer.layer, word)
             chosen[layer.layer] = max(before, word, key=careful.index)
         return chosen

@@ -269,3 +269,12 @@ def test_of_two_kernels_the_more_careful_word_counts():
         for i, layer in enumerate([SOUND, LOW, SOUND])
     ]
     assert report(*kernels).plan() == {"conv": "continuous"}
+
+
+def test_without_verdicts_there_is_no_plan():
+    unjudged = dataclasses.replace(SOUND, name="b", verdicts=())
+    judged = report(SOUND).layers[0]
+    for layers in ((unjudged,), (judged, unjudged)):
+        with pytest.raises(ValueError, match=r"for b: a probe's .*kerasbnn.audit"):
+            GeometryReport("net", layers, samples=10).plan()
+    assert GeometryReport("net", (), samples=0).plan() == {}

@@ -64,6 +64,9 @@ def test_a_network_trained_on_digits(tmp_path):
     expected = audited(model, digits.x_test)
     assert_same_geometry(found, expected)
     assert any(layer.normalization for layer in found)
+    with pytest.raises(ValueError, match=r"has no verdicts. .* kerasbnn.audit"):
+        found.plan()
+    assert expected.plan()
     # Far from each other, so that the comparison says something.
     assert len({round(layer.products.pooled, 2) for layer in expected}) > 2
 
