@@ -38,6 +38,7 @@ class Loaded:
         available: Names of those that this processor can run.
         self_test: `"passed"`, `"failed"` or `"not run"`.
         problem: Why it cannot be used, or None.
+        advice: What would help, or an empty text.
     """
 
     delegate: Any = None
@@ -46,6 +47,7 @@ class Loaded:
     available: tuple[str, ...] = ()
     self_test: str = "not run"
     problem: str | None = None
+    advice: str = ""
 
 
 def delegate_path() -> str:
@@ -68,10 +70,7 @@ def delegate_path() -> str:
     """
     found = _find()
     if found is None:
-        raise DelegateError(
-            f"kerasbnn's native delegate, {LIBRARY}{_SUFFIXES[0]}, is not installed. "
-            f"{REINSTALL}"
-        )
+        raise DelegateError(_not_installed())
     return str(found)
 
 
@@ -128,6 +127,13 @@ def warn_of_missing_delegate():
     )
 
 
+def _not_installed():
+    return (
+        f"kerasbnn's native delegate, {LIBRARY}{_SUFFIXES[0]}, is not installed. "
+        f"{REINSTALL}"
+    )
+
+
 def _folders():
     """Yield where the library may be: not beside the source, if that is editable."""
     for folder in sys.modules["kerasbnn.runtime"].__path__:
@@ -145,35 +151,52 @@ def _find():
 
 
 def _load():
+    path = _find()
+    if path is None:
+        problem = _not_installed()
+        return Loaded(problem=problem, advice=REINSTALL)
     try:
-        path = Path(delegate_path())
-    except DelegateError as error:
-        return Loaded(problem=str(error))
-    from ai_edge_litert.interpreter import load_delegate
+        from ai_edge_litert.interpreter import load_delegate
+    except ModuleNotFoundError as error:
+        return Loaded(
+            library=path,
+            problem=f"LiteRT, which runs files, is not installed ({error.name!r}).",
+            advice='Run: pip install "kerasbnn[runtime]".',
+        )
 
     from kerasbnn.runtime.self_test import failure_of
 
+    forced = os.environ.get(FORCE)
     try:
         library = ctypes.CDLL(str(path))
         available = tuple(_text(library, "kerasbnn_implementations").split(","))
+        name = _text(library, "kerasbnn_implementation")
+        if not name:
+            return Loaded(
+                library=path,
+                available=available,
+                problem=f"there is no implementation {forced!r} that this processor "
+                f"can run; there is {', '.join(available)}.",
+                advice=f"Unset {FORCE}.",
+            )
         delegate = load_delegate(str(path))
     except (OSError, ValueError, AttributeError) as error:
         text = " ".join(str(error).split()).rstrip(".")
         return Loaded(
-            library=path, problem=f"the native delegate does not load: {text}."
+            library=path,
+            problem=f"the native delegate does not load: {text}.",
+            advice=f"Unset {FORCE}." if forced else REINSTALL,
         )
-    name = _text(library, "kerasbnn_implementation")
     failure = failure_of(delegate)
     if failure is not None:
+        advice = "Please report this with your processor's name."
         return Loaded(
             library=path,
-            implementation=None,
             available=available,
             self_test="failed",
-            problem=(
-                f"the implementation {name!r} of the native delegate failed its test: "
-                f"{failure} Please report this with your processor's name."
-            ),
+            problem=f"the implementation {name!r} of the native delegate failed its "
+            f"test: {failure} {advice}",
+            advice=advice,
         )
     return Loaded(delegate, path, name, available, "passed")
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from kerasbnn.runtime import delegate
-from kerasbnn.runtime.delegate import FORCE, REINSTALL
+from kerasbnn.runtime.delegate import FORCE
 
 # From the fastest on, with what a processor must have.
 _NEEDS = {"avx512-vpopcntdq": "AVX-512 VPOPCNTDQ"}
@@ -78,13 +78,11 @@ def status() -> Status:
     """
     loaded = delegate.load()
     forced = os.environ.get(FORCE) or None
-    reason, advice = loaded.problem or "", ""
+    reason, advice = loaded.problem or "", loaded.advice
     if loaded.library is None:
-        reason, advice = "the native delegate is not installed", REINSTALL
+        reason = "the native delegate is not installed"
     elif loaded.problem is not None:
-        advice = f"Unset {FORCE}." if forced else REINSTALL
-        if loaded.self_test == "failed":
-            advice = "Please report this with your processor's name."
+        pass
     elif forced:
         reason = f"{FORCE} asks for it"
     else:
@@ -114,4 +112,4 @@ def _version_of_litert():
     try:
         return version("ai-edge-litert")
     except PackageNotFoundError:
-        return "unknown"
+        return "not installed"

@@ -90,8 +90,10 @@ class Interpreter:
         """Compute the outputs of the file.
 
         Args:
-            x: Array `(batch, ...)` of real numbers of any dtype; for several inputs a
-                dict of arrays by name, or a list in the order of `signatures`.
+            x: Array `(batch, ...)` of finite real numbers of any dtype, as the model
+                was trained on: the normalization in `metadata` is not applied. For
+                several inputs a dict of arrays by name, or a list in the order of
+                `signatures`.
             batch_size: Samples that are computed at once, an integer from 1. A larger
                 `x` is computed in parts.
             signature: Which one to run; None for `"serving_default"`, or the first.
@@ -166,9 +168,12 @@ class Interpreter:
 
     def __repr__(self):
         count, taken = len(self.composites), len(self.delegated)
+        state = f"{taken} of {count} binary layers by the delegate"
+        if self._pool.is_closed:
+            state = "closed"
         return (
             f"<kerasbnn Interpreter of {self._source}: {self._signature(None)}, "
-            f"{taken} of {count} binary layers by the delegate>"
+            f"{state}>"
         )
 
     def _make_runner(self):

@@ -72,13 +72,16 @@ class Pool:
 
     Args:
         make: Makes a runner.
+
+    Attributes:
+        is_closed: Whether `close` has been called.
     """
 
     def __init__(self, make: Callable[[], Runner]):
         self._make = make
         self._idle = [make()]
         self._lock = threading.Lock()
-        self._is_closed = False
+        self.is_closed = False
 
     def take(self, shapes=None) -> Runner:
         """Take a runner, preferably one that is ready for the shapes.
@@ -104,12 +107,12 @@ class Pool:
     def give_back(self, runner: Runner):
         """Give a runner back."""
         with self._lock:
-            if not self._is_closed:
+            if not self.is_closed:
                 self._idle.append(runner)
 
     def check_open(self):
         """Raise a RuntimeError where the pool is closed."""
-        if self._is_closed:
+        if self.is_closed:
             raise RuntimeError(
                 "This Interpreter is closed. Make another one, or call `close()` (or "
                 "leave the `with` block) after the last use."
@@ -118,7 +121,7 @@ class Pool:
     def close(self):
         """Free the runners; one in use is freed when it is given back."""
         with self._lock:
-            self._is_closed = True
+            self.is_closed = True
             self._idle = []
 
 

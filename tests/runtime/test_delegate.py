@@ -194,4 +194,6 @@ def test_implementations_can_be_forced(tmp_path):
         assert "refused" not in printed
         assert re.search(rf"^implementation +{name}$", printed, re.M)
     printed = run_python("-c", FORCED_CODE, folder=tmp_path, **{delegate.FORCE: "sse9"})
-    assert re.search("^refused: .*sse9", printed)
+    assert re.search(
+        "^refused: .*no implementation 'sse9'.*there is .*generic", printed
+    )

@@ -269,6 +269,8 @@ def test_several_threads_in_one_call(values):
 def test_a_closed_interpreter_says_so():
     with Interpreter(sum_model(shapes=[(-1, 3)])) as model:
         model.predict(np.zeros((1, 3)))
+        assert "closed" not in repr(model)
+    assert repr(model).endswith("closed>")
     for use in (
         lambda: model.predict(np.zeros((1, 3))),
         lambda: model.__enter__(),

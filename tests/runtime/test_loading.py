@@ -56,6 +56,9 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import kerasbnn
 
+status = kerasbnn.runtime.status()
+assert status.implementation is None, status
+assert "install" in status.advice, status
 messages = []
 for owner in (kerasbnn, kerasbnn.runtime):
     try:
