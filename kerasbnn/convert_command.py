@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     start_keras()
     convert = import_convert()
+    from kerasbnn.runtime.errors import DelegateError
+
     model = load_model(arguments.model, "convert")
     try:
         with warnings.catch_warnings():
@@ -93,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
                 normalization=arguments.normalization,
                 decomposition=arguments.decomposition,
             )
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, DelegateError) as error:
         options = ("input_shape", "labels", "name")
         text = in_words_of_the_command(str(error), *options)
         raise CommandError(" ".join(text.split())) from error

@@ -58,6 +58,8 @@ def run(arguments):
     from kerasbnn import datasets
     from kerasbnn._errors import CommandError
     from kerasbnn._saved_models import start_keras
+    from kerasbnn.runtime import delegate
+    from kerasbnn.runtime.errors import DelegateError
 
     if arguments.epochs is not None and arguments.epochs < 1:
         raise CommandError(
@@ -78,6 +80,10 @@ def run(arguments):
             f'{error.name!r} is not installed. Run: pip install "kerasbnn[demo]".'
         ) from error
 
+    try:
+        delegate.load_if_usable()
+    except DelegateError as error:
+        raise CommandError(str(error)) from error
     start_keras()
     print(
         f"{len(images.x_train)} training and {len(images.x_test)} test images of "

@@ -10,7 +10,7 @@ from keras import layers
 import kerasbnn
 from kerasbnn import QuantConv2D, QuantDense
 from kerasbnn.cli import main
-from kerasbnn.runtime import Interpreter
+from kerasbnn.runtime import Interpreter, delegate
 from tests.helpers.converting import BINARY, SIGNS, keras_outputs, samples_for, trained
 from tests.helpers.processes import run_python
 
@@ -169,6 +169,21 @@ def test_a_file_that_was_there_stays_when_the_conversion_fails(folder, capsys):
     assert main(["convert", "nan.keras", "m.tflite"]) == 2
     capsys.readouterr()
     assert (folder / "m.tflite").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    "command", [["convert", "model.keras", "m.tflite"], ["demo", "--epochs", "1"]]
+)
+def test_an_unknown_implementation_is_refused(folder, command):
+    # The library chooses once in a process.
+    code = "import sys; from kerasbnn.cli import main; sys.stderr = sys.stdout"
+    code += f"; print(main({command}))"
+    printed = run_python("-c", code, folder=folder, **{delegate.FORCE: "abacus"})
+    error, status = printed.splitlines()
+    assert error.startswith(f"kerasbnn {command[0]}: ")
+    assert f"{delegate.FORCE}=abacus" in error
+    assert status == "2"
+    assert not list(folder.rglob("*.tflite"))
 
 
 def test_in_a_process_of_its_own_it_prints_nothing_else(folder):
