@@ -157,15 +157,14 @@ def _load():
         return Loaded(problem=problem, advice=REINSTALL)
     try:
         from ai_edge_litert.interpreter import load_delegate
+
+        from kerasbnn.runtime.self_test import failure_of
     except ModuleNotFoundError as error:
         return Loaded(
             library=path,
             problem=f"LiteRT, which runs files, is not installed ({error.name!r}).",
             advice='Run: pip install "kerasbnn[runtime]".',
         )
-
-    from kerasbnn.runtime.self_test import failure_of
-
     forced = os.environ.get(FORCE)
     try:
         library = ctypes.CDLL(str(path))
