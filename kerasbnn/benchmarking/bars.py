@@ -64,7 +64,7 @@ def draw(report: BenchmarkReport) -> Figure:
         low = times * (contender.latency_low_ms or 0.0)
         high = times * (contender.latency_high_ms or 0.0)
         left.plot([low, high], [place, place], color=INK, linewidth=1.0)
-        speeds = _speeds(report) if contender.name == DELEGATE else ""
+        speeds = _speeds(shown, contender) if contender.name == DELEGATE else ""
         _label(left, high, place, three_digits(latencies[place]) + speeds)
         _label(right, sizes[place], place, byte_size(contender.bytes or 0))
     left.set_yticks(range(len(shown)), [c.label for c in shown])
@@ -111,11 +111,12 @@ def _unit(largest: int) -> tuple[str, int]:
     return unit, 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(unit)
 
 
-def _speeds(report: BenchmarkReport) -> str:
+def _speeds(shown: list[Contender], contender: Contender) -> str:
+    """Say how much longer the bars of the twins are."""
     parts = [
-        f"{speed(ratio)}x as fast as {base}"
-        for base in (FLOAT32, INT8)
-        if (ratio := report.speed(DELEGATE, base)) is not None
+        f"{speed(base.latency_ms / contender.latency_ms)}x as fast as {base.name}"
+        for base in shown
+        if base.name in (FLOAT32, INT8) and base.latency_ms and contender.latency_ms
     ]
     return f"  ({', '.join(parts)})" if parts else ""
 

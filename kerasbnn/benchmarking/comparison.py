@@ -58,7 +58,8 @@ def benchmark(
     but compute something else than the model, so they are not compared with Keras.
 
     A call takes inputs in, computes and takes outputs out. Its figure is the median
-    over all calls. With one thread, speeds are compared by the processor's time, which
+    over all calls; those of less than 0.1 ms are timed in groups that take as long.
+    With one thread, speeds are compared by the processor's time, which
     other programs on the machine disturb less than the clock on the wall.
 
     Args:

@@ -33,7 +33,8 @@ class Contender:
         name: `"float32"`, `"int8"`, `"packed_stock"` or `"packed_delegate"`.
         bytes: Size of the file, or None where there is none.
         calls: Number of calls that were timed.
-        latency_ms: What a call takes, in milliseconds: the median over the calls.
+        latency_ms: What a call takes, in milliseconds: the median over the calls;
+            those of less than 0.1 ms are timed in groups that take as long.
         latency_low_ms: The 10th percentile of the same.
         latency_high_ms: The 90th percentile.
         cpu_ms: Median of the processor's time that the calling thread uses in a call.

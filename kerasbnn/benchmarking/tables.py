@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kerasbnn.benchmarking.report import FLOAT32, INT8, BenchmarkReport
+from kerasbnn.benchmarking.timing import SHORTEST
 from kerasbnn.models.summarizing import byte_size
 
 WIDTH = 100
@@ -159,9 +160,10 @@ def _notes(report):
     kind = "random " if report.are_random else ""
     lines.append(("Agreement", f"with Keras, on {report.samples:,} {kind}samples."))
     what = "CPU time" if report.num_threads == 1 else "latency"
-    lines.append(
-        ("Times", f"medians of calls in turns, in one process; speeds compare {what}.")
-    )
+    times = f"medians of calls in turns, in one process; speeds compare {what}."
+    if any((c.latency_ms or 1) < SHORTEST / 1e6 for c in report.contenders):
+        times += " Calls below 100 us are timed in groups."
+    lines.append(("Times", times))
     if _was_busy(report):
         lines.append(
             ("Busy", "other programs took a share of the processor: trust CPU time.")

@@ -92,6 +92,8 @@ def test_short_times_are_in_microseconds():
     ]
     report = made_up(contenders=tuple(short))
     assert "in us" in str(report)
+    assert "timed in groups" in str(report)
+    assert "timed in groups" not in str(made_up())
     latencies, _ = report.plot().axes
     assert [bar.get_width() for bar in latencies.patches] == [20.0] * 4
     assert latencies.get_title(loc="left") == "Latency of a call in µs"
@@ -126,6 +128,16 @@ def test_the_picture_has_a_bar_for_each_figure(tmp_path):
     pixels = image.imread(tmp_path / "bars.png")
     assert pixels.shape[1] > 1000
     assert pixels[..., :3].std() > 0.05
+
+
+def test_the_words_of_the_picture_are_about_its_bars():
+    *others, fastest = made_up().contenders
+    waiting = dataclasses.replace(fastest, cpu_ms=0.25)
+    report = made_up(contenders=(*others, waiting))
+    assert report.speed("packed_delegate", over="float32") == 32
+    latencies, _ = report.plot().axes
+    words = "(16x as fast as float32, 4x as fast as int8)"
+    assert any(words in text.get_text() for text in latencies.texts)
 
 
 def test_a_picture_of_unknown_format_leaves_no_file(tmp_path):
