@@ -13,6 +13,11 @@ from kerasbnn.quantizers import Quantizer, RSign
 from kerasbnn.tflite.sign_quantizers import is_sign
 from kerasbnn.tflite.tensorflow_export import named_outputs
 
+# How far rounding may move a value, relative to the mean magnitude of its tensor.
+_REACH_OF_SIGNS = 1e-4
+# Less, for other quantizers may have many steps.
+_REACH_OF_STEPS = 1e-5
+
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
@@ -21,20 +26,25 @@ class Decisions:
     Attributes:
         path: Path of the layer.
         values: float32 array `(samples, ...)` before the signs, with channels last.
+        ties_before: Whether some other quantizer has had a value at one of its steps
+            before, which rounding may move to either side; a Boolean array
+            `(samples,)`.
     """
 
     path: str
     values: np.ndarray
+    ties_before: np.ndarray
 
     @property
     def near_zero(self) -> np.ndarray:
         """Where a value is as near to 0 as rounding may move it, a Boolean array."""
-        return np.abs(self.values) <= 1e-4 * np.abs(self.values).mean()
+        magnitudes = np.abs(self.values)
+        return magnitudes <= _REACH_OF_SIGNS * magnitudes.mean()
 
 
 def decisions_of_keras(
     model: keras.Model, args, kwargs
-) -> tuple[list[Decisions], dict[str, np.ndarray]]:
+) -> tuple[list[Decisions], dict[str, np.ndarray], np.ndarray]:
     """Run a model as Keras does and keep what its layers take the signs of.
 
     Args:
@@ -43,22 +53,27 @@ def decisions_of_keras(
         kwargs: Its keyword arguments.
 
     Returns:
-        The decisions in the order of the calls, and the outputs by name.
+        The decisions in the order of the calls; the outputs by name; and what
+        `ties_before` would be at the end.
     """
-    recorder = _Recorder(model)
+    samples = len(keras.tree.flatten((args, kwargs))[0])
+    recorder = _Recorder(model, samples)
     with intercept_calls(recorder.keep):
         outputs = model(*args, **kwargs, training=False)
     outputs = named_outputs(model, outputs)
-    return recorder.found, {
+    arrays = {
         name: np.array(ops.convert_to_numpy(value)) for name, value in outputs.items()
     }
+    return recorder.found, arrays, recorder.ties
 
 
 class _Recorder:
     """Keeps what the layers of a model take the signs of."""
 
-    def __init__(self, model):
+    def __init__(self, model, samples):
         self.found: list[Decisions] = []
+        self.ties = np.zeros(samples, bool)
+        self._is_sign: dict[int, tuple] = {}
         self._paths = {id(layer): path for path, layer in named_layers(model)}
         self._takes_signs = {
             id(layer)
@@ -74,9 +89,14 @@ class _Recorder:
         x = args[0] if args else kwargs.get("inputs")
         is_quantized = isinstance(layer, QuantizedLayer) and id(layer) in self._paths
         if is_quantized:
-            self.found.append(Decisions(self._paths[id(layer)], self._before(layer, x)))
+            self.found.append(
+                Decisions(self._paths[id(layer)], self._before(layer, x), self.ties)
+            )
+        quantize = self._steps_of(layer, proceed)
         self._depth += is_quantized
         try:
+            if quantize is not None:
+                self._keep_ties(quantize, x)
             outputs = proceed(*args, **kwargs)
         finally:
             self._depth -= is_quantized
@@ -98,6 +118,36 @@ class _Recorder:
         if layer.input_channel_axes == (1,):
             values = np.moveaxis(values, 1, -1)
         return values
+
+    def _steps_of(self, layer, proceed):
+        """Return the quantizer of activations of a call, if it is not a sign."""
+        if isinstance(layer, QuantizedLayer):
+            quantizer, quantize = layer.input_quantizer, layer.quantize_inputs
+            if quantizer is None or isinstance(quantizer, RSign):
+                return None
+        elif isinstance(layer, Quantizer) and not self._depth:
+            quantizer, quantize = layer, proceed
+        else:
+            return None
+        if id(quantizer) not in self._is_sign:
+            self._depth += 1
+            # The quantizer too, so that no other gets its number.
+            self._is_sign[id(quantizer)] = (quantizer, is_sign(quantizer))
+            self._depth -= 1
+        return None if self._is_sign[id(quantizer)][1] else quantize
+
+    def _keep_ties(self, quantize, x):
+        """Keep in which samples a value is as near to a step as rounding moves it."""
+        values = _array(x)
+        reach = np.float32(_REACH_OF_STEPS * np.abs(values).mean())
+        lower, upper = (
+            _array(quantize(ops.convert_to_tensor(moved)))
+            for moved in (values - reach, values + reach)
+        )
+        # What has no steps moves about as far as its inputs.
+        is_step = np.abs(upper - lower) > 8 * reach
+        if is_step.size and is_step.shape[0] % len(self.ties) == 0:
+            self.ties = self.ties | is_step.reshape(len(self.ties), -1).any(axis=1)
 
     def _remember(self, layer, x, outputs):
         """Follow signs from the layer that takes them to those that read them."""

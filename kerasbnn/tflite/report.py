@@ -58,7 +58,8 @@ class Verification:
         samples: Number of inputs.
         decisions: Number of signs compared, or 0.
         near_ties: Number of signs that differ where the value before the sign is as
-            near to 0 as float32 rounds.
+            near to 0 as float32 rounds, or follows such a tie of another quantizer.
+        left_out: Number of samples whose outputs are not compared after such ties.
         largest_difference: Largest difference of an output from that of Keras.
         same_classes: Fraction of samples with the same largest output.
         delegate: Implementation of the delegate that was compared too, or None.
@@ -67,6 +68,7 @@ class Verification:
     samples: int
     decisions: int = 0
     near_ties: int = 0
+    left_out: int = 0
     largest_difference: float = 0.0
     same_classes: float = 1.0
     delegate: str | None = None
@@ -247,4 +249,8 @@ def _verified(checked):
     if checked.decisions:
         text += f"{checked.decisions:,} signs, "
         text += f"{checked.near_ties:,} of them different at ties within rounding; "
+    if checked.left_out:
+        text += f"{checked.left_out:,} samples left out after ties within rounding; "
+    if checked.left_out == checked.samples:
+        return text + "no outputs compared: give other `sample_inputs`"
     return text + f"outputs differ by at most {checked.largest_difference:.2g}"

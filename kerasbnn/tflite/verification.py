@@ -117,19 +117,20 @@ def verify(
     """
     args, kwargs, _ = symbolic_inputs(model, input_shape)
     inputs = keras.tree.pack_sequence_as((args, kwargs), samples)
-    decisions, outputs = decisions_of_keras(model, *inputs)
+    decided = decisions_of_keras(model, *inputs)
     names = input_names(model, keras.tree.flatten((args, kwargs)))
     named = dict(zip(names, samples, strict=True))
-    compared = _compare(_Run(content, named, None), decisions, outputs, placed)
+    compared = _compare(_Run(content, named, None), *decided, placed)
     library = delegate.load_if_usable()
     if library is None:
         return compared
     with_delegate = _compare(
-        _Run(content, named, library), decisions, outputs, placed, "the delegate"
+        _Run(content, named, library), *decided, placed, "the delegate"
     )
     return dataclasses.replace(
         compared,
         near_ties=max(compared.near_ties, with_delegate.near_ties),
+        left_out=max(compared.left_out, with_delegate.left_out),
         largest_difference=max(
             compared.largest_difference, with_delegate.largest_difference
         ),
@@ -164,7 +165,7 @@ class _Run:
         return values.reshape(samples, -1) < 0
 
 
-def _compare(run, decisions, outputs, placed, by="the decomposition"):
+def _compare(run, decisions, outputs, step_ties, placed, by="the decomposition"):
     """Compare sign by sign, in the order of the layers, then the outputs."""
     samples = len(next(iter(outputs.values())))
     # A sample in which a tie fell the other way is of no use further on.
@@ -174,6 +175,7 @@ def _compare(run, decisions, outputs, placed, by="the decomposition"):
         values = theirs.values.reshape(samples, -1)
         differs = (run.signs(mine, samples) != (values < 0)) & alike[:, np.newaxis]
         ties = theirs.near_zero.reshape(samples, -1)
+        ties = ties | theirs.ties_before[:, np.newaxis]
         if (differs & ~ties).any():
             raise ConversionError(
                 f"Layer '{theirs.path}' would compute with other signs than in Keras: "
@@ -185,6 +187,13 @@ def _compare(run, decisions, outputs, placed, by="the decomposition"):
         compared += int(alike.sum()) * values.shape[1]
         near_ties += int(differs.sum())
         alike &= ~differs.any(axis=1)
+    for name, expected in outputs.items():
+        found = run.outputs[name].reshape(expected.shape)
+        with np.errstate(invalid="ignore"):
+            fits = np.abs(found - expected) <= _bound(expected)
+        fallen = step_ties & alike & ~fits.reshape(samples, -1).all(axis=1)
+        near_ties += int(fallen.sum())
+        alike &= ~fallen
     largest, same = 0.0, alike.copy()
     for name, expected in outputs.items():
         found = run.outputs[name].reshape(expected.shape)
@@ -193,7 +202,7 @@ def _compare(run, decisions, outputs, placed, by="the decomposition"):
         with np.errstate(invalid="ignore"):
             difference = np.abs(found[alike] - expected[alike])
         largest = max(largest, float(difference.max(initial=0.0)))
-        bound = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
+        bound = _bound(expected)
         if not difference.max(initial=0.0) <= bound:
             last = placed[-1].chain.mark.path if placed else None
             raise ConversionError(
@@ -212,9 +221,14 @@ def _compare(run, decisions, outputs, placed, by="the decomposition"):
         samples=samples,
         decisions=compared,
         near_ties=near_ties,
+        left_out=int((~alike).sum()),
         largest_difference=largest,
         same_classes=float(same.sum() / max(1, alike.sum())),
     )
+
+
+def _bound(expected):
+    return TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
 
 
 def _pairs(decisions, placed):

@@ -13,6 +13,7 @@ from kerasbnn.tflite import ConversionError, chains, fusion
 from kerasbnn.tflite.decisions import decisions_of_keras
 from tests.helpers.converting import (
     BINARY,
+    SIGNS,
     conv_net,
     dense_net,
     samples_for,
@@ -128,7 +129,7 @@ def test_decisions_are_the_values_before_signs_that_are_layers():
         ]
     )
     x = samples_for(trained(model))
-    (decision,), _ = decisions_of_keras(model, (x,), {})
+    (decision,), _, _ = decisions_of_keras(model, (x,), {})
     expected = np.asarray(values(x)).reshape(-1, 3, 4)
     assert decision.path == "reads"
     np.testing.assert_allclose(decision.values, expected, rtol=1e-6)
@@ -151,3 +152,67 @@ def test_a_delegate_that_is_wrong_is_found(tmp_path, monkeypatch):
     with pytest.raises(ConversionError, match="computed by the delegate"):
         kerasbnn.convert(trained(dense_net()), tmp_path / "model.tflite")
     assert not list(tmp_path.iterdir())
+
+
+def net_with(quantizer, width=64):
+    """Return a network whose second sum is inexact in Keras and exact in the file."""
+    magnitudes = {**SIGNS, "kernel_quantizer": "magnitude_aware_sign"}
+    return keras.Sequential(
+        [
+            keras.Input((64,)),
+            QuantDense(width, **BINARY),
+            QuantDense(64, **magnitudes),
+            QuantDense(64, **{**BINARY, "input_quantizer": quantizer}),
+            QuantDense(10, name="last", **SIGNS),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "quantizer", [quantizers.SteHeaviside(), quantizers.SteTern(threshold_value=0)]
+)
+def test_ties_before_other_quantizers_are_ties_further_on(tmp_path, quantizer):
+    keras.utils.set_random_seed(0)
+    report = kerasbnn.convert(net_with(quantizer), tmp_path / "model.tflite")
+    found = report.verification
+    assert found.left_out > 0
+    assert found.near_ties >= found.left_out
+    assert f"{found.left_out} samples left out after ties" in " ".join(
+        str(report).split()
+    )
+
+
+@pytest.mark.parametrize("path", ["last", "quant_dense"])
+def test_without_ties_nothing_is_excused(tmp_path, monkeypatch, path):
+    # An odd number of signs never sums to 0.
+    model = trained(net_with(quantizers.SteHeaviside(), width=65))
+    x = samples_for(model, 300)
+    _, _, ties = decisions_of_keras(model, (x,), {})
+    x = x[~ties]
+    assert len(x) > 10
+    names = {"last": "last", "quant_dense": model.layers[0].name}
+    wrong(monkeypatch, fusion, "packed_filters", other_weight, names[path])
+    with pytest.raises(ConversionError, match="would "):
+        kerasbnn.convert(model, tmp_path / "model.tflite", sample_inputs=x)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "ties"),
+    [
+        (quantizers.SteHeaviside(), [0, 1, 0]),
+        (quantizers.SteTern(threshold_value=0.25), [1, 0, 0]),
+        (quantizers.DoReFa(k_bit=2), [0, 0, 1]),
+        (quantizers.SteSign(), [0, 0, 0]),
+        (quantizers.NoOp(precision=32), [0, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_ties_lie_at_the_steps_of_a_quantizer(quantizer, ties, inside):
+    if inside:
+        layers = [QuantDense(2, **{**BINARY, "input_quantizer": quantizer})]
+    else:
+        layers = [quantizer, keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    x = np.array([[0.25, 0.7], [1e-7, 0.3], [0.75, 0.5 - 1e-7]], np.float32)
+    _, _, found = decisions_of_keras(model, (x,), {})
+    assert found.tolist() == [bool(tie) for tie in ties]
