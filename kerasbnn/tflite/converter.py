@@ -136,7 +136,7 @@ def convert(
         if samples is None:
             samples = default_samples(model, input_shape)
         main = [p for p in placed if p.subgraph is graph.subgraphs[0]]
-        checked = verify(model, content, main, samples, input_shape)
+        checked = verify(model, content, main, samples, input_shape, bool(placed))
     write_bytes(content, path)
     return ConversionReport(
         model=model.name,

@@ -62,7 +62,8 @@ class Verification:
         left_out: Number of samples whose outputs are not compared after such ties.
         largest_difference: Largest difference of an output from that of Keras.
         same_classes: Fraction of samples with the same largest output.
-        delegate: Implementation of the delegate that was compared too, or None.
+        delegate: Implementation of the delegate that was compared too; None where it
+            is not there or computes no layer.
     """
 
     samples: int
@@ -100,6 +101,11 @@ class ConversionReport:
     def compression_ratio(self) -> float:
         """How many times smaller the file is than the weights as float32."""
         return self.float32_bytes / self.bytes
+
+    @property
+    def has_packed(self) -> bool:
+        """Whether any layer is packed, so that the delegate computes something."""
+        return any(layer.packed for layer in self.layers)
 
     def __getitem__(self, name: str) -> ConvertedLayer:
         for layer in self.layers:
@@ -224,8 +230,11 @@ def _short(path, layer):
 
 def _notes(report):
     grid = Table.grid(padding=(0, 2))
-    size = f"{byte_size(report.bytes)}, {report.compression_ratio:.1f} times smaller"
-    grid.add_row(Text("Size", style="bold"), Text(f"{size} than the float32 weights"))
+    size = f"{byte_size(report.bytes)}, {_times(report.compression_ratio)} than the "
+    grid.add_row(Text("Size", style="bold"), Text(f"{size}float32 weights"))
+    if not report.has_packed:
+        text = Text("no binary layer: nothing is packed")
+        grid.add_row(Text("Packed", style="bold"), text)
     for layer in report.layers:
         if not layer.packed and layer.reason:
             text = Text(f"{layer.name}: {layer.reason}")
@@ -234,18 +243,24 @@ def _notes(report):
     if checked is None:
         text = Text("turned off")
     else:
-        text = Text(_verified(checked))
+        text = Text(_verified(checked, report.has_packed))
     grid.add_row(Text("Compared with Keras", style="bold"), text)
     return [grid]
 
 
-def _verified(checked):
+def _times(ratio):
+    if ratio < 1:
+        return f"{1 / ratio:.1f} times larger" if ratio else "larger"
+    return f"{ratio:.1f} times smaller"
+
+
+def _verified(checked, has_packed):
     with_delegate = (
-        f"without and with the delegate ({checked.delegate})"
+        f", without and with the delegate ({checked.delegate})"
         if checked.delegate
-        else "without the delegate, which is not there"
+        else ", without the delegate, which is not there"
     )
-    text = f"{checked.samples} samples, {with_delegate}: "
+    text = f"{checked.samples} samples{with_delegate if has_packed else ''}: "
     if checked.decisions:
         text += f"{checked.decisions:,} signs, "
         text += f"{checked.near_ties:,} of them different at ties within rounding; "

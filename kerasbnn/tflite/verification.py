@@ -99,15 +99,17 @@ def verify(
     placed: list[Placed],
     samples: list[np.ndarray],
     input_shape=None,
+    has_packed: bool = True,
 ) -> Verification:
     """Compare a file with Keras, without the delegate and, where it is there, with it.
 
     Args:
         model: The model, on the TensorFlow backend.
         content: The file.
-        placed: Its composites, in the order in which they are in the file.
+        placed: The composites of its first subgraph, in order.
         samples: An array for each input.
         input_shape: As for `convert`.
+        has_packed: Whether there is anything that the delegate computes.
 
     Returns:
         What was compared.
@@ -121,7 +123,7 @@ def verify(
     names = input_names(model, keras.tree.flatten((args, kwargs)))
     named = dict(zip(names, samples, strict=True))
     compared = _compare(_Run(content, named, None), *decided, placed)
-    library = delegate.load_if_usable()
+    library = delegate.load_if_usable() if has_packed else None
     if library is None:
         return compared
     with_delegate = _compare(

@@ -128,3 +128,26 @@ def test_without_verification(tmp_path):
     assert report.verification is None
     assert "turned off" in str(report)
     assert ConversionReport.from_dict(report.to_dict()) == report
+
+
+def test_a_file_without_binary_layers_says_so(tmp_path):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(2, name="head")])
+    report = kerasbnn.convert(trained(model), tmp_path / "model.tflite")
+    assert not report.has_packed
+    assert report.verification.delegate is None
+    text = " ".join(str(report).split())
+    assert "no binary layer: nothing is packed" in text
+    assert "4 samples: outputs differ by at most" in text
+    assert "delegate" not in text
+    ratio = report.bytes / report.float32_bytes
+    assert ratio > 10
+    assert f"{ratio:.1f} times larger than the float32 weights" in text
+
+
+def test_a_file_with_binary_layers_does_not(converted):
+    report, path = converted
+    assert report.has_packed
+    text = " ".join(str(report).split())
+    assert "nothing is packed" not in text
+    ratio = report.compression_ratio
+    assert f"{ratio:.1f} times smaller than the float32 weights" in text
