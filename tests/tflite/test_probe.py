@@ -157,7 +157,7 @@ def test_every_backend_writes_a_probe(tmp_path, rng):
 
 
 @needs_tensorflow
-def test_what_cannot_be_measured_is_named(tmp_path):
+def test_what_cannot_be_measured_is_named(tmp_path, capsys):
     @keras.saving.register_keras_serializable("test_probe")
     class Doubled(layers.Dense):
         def call(self, inputs):
@@ -173,6 +173,8 @@ def test_what_cannot_be_measured_is_named(tmp_path):
     x = samples(model)
     report = kerasbnn.tflite.probe(model, tmp_path / "p.tflite")
     assert [layer.name for layer in report.layers] == ["measured"]
+    report.show()
+    shown = capsys.readouterr().out
     for name, why in (
         ("rotated", "in another basis"),
         ("doubled", "class Doubled computes"),
@@ -180,6 +182,9 @@ def test_what_cannot_be_measured_is_named(tmp_path):
     ):
         assert why in report.skipped[name]
         assert f"not measured: {name}: " in str(report)
+        assert f"Not measured  {name}: " in shown
+    (row,) = [line for line in shown.splitlines() if line.startswith("measured ")]
+    assert row.split() == ["measured", "(QuantDense)", "64", "64", "2", "1"]
     found = Probe(tmp_path / "p.tflite").measure(x).report()
     assert found.skipped == report.skipped
     assert_same_geometry(found, audited(model, x))

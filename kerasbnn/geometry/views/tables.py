@@ -9,6 +9,7 @@ from rich.text import Text
 from kerasbnn.geometry.layer_geometry import LayerGeometry
 from kerasbnn.geometry.report import GeometryReport
 from kerasbnn.geometry.views.wording import (
+    ABSENT,
     angle,
     decimal,
     headline,
@@ -28,14 +29,24 @@ WIDTH_OF_ONE_LINE = 132
 
 _STYLES = {"good": "green", "change": "yellow", "stop": "red", "none": "dim"}
 
-_LEGEND = (
+_ANGLE_LEGEND = (
     "Angle: between continuous and quantized weights, mean {pm} sd over the filters "
-    "(in brackets: of Gaussian weights). r: correlation of the dot products with both, "
-    "over all filters pooled, the mean of the filters, as the formula predicts it, and "
-    "with permuted inputs. Flips: products whose sign differs, each filter's mean "
-    "taken off. d_eff: effective dimension of the inputs.{arrow}"
+    "(in brackets: of Gaussian weights)."
 )
-_ARROW = " ->: a quantizer that the layer does not have yet."
+_R_LEGEND = "r: correlation of the dot products with both, {kinds}."
+# By the title of the column.
+_KINDS_OF_R = {
+    "r\npooled": "over all filters pooled",
+    "r\nmean": "the mean of the filters",
+    "r pre-\ndicted": "as the formula predicts it",
+    "r per-\nmuted": "with permuted inputs",
+}
+_FURTHER_LEGENDS = {
+    "Flips\nin %": "Flips: products whose sign differs, each filter's mean taken off.",
+    "d_eff": "d_eff: effective dimension of the inputs.",
+}
+_VERDICT = "Verdict"
+_ARROW = "->: a quantizer that the layer does not have yet."
 
 
 def show(report: GeometryReport, console: Console | None = None):
@@ -87,10 +98,9 @@ class _Page:
         self.console.print(line)
         self.console.print(self.text(headline(self.report)))
         if self.report.layers:
-            self.console.print(self._table())
-            arrow = any(not layer.is_quantized for layer in self.report.layers)
-            legend = _LEGEND.format(pm=self.plus_minus, arrow=_ARROW if arrow else "")
-            self.console.print(self.text(legend, "dim"))
+            figures = self._figures()
+            self.console.print(self._table(figures))
+            self.console.print(self.text(self._legend(figures), "dim"))
         for layer in self.report.layers:
             self._print_findings(layer)
         for name, reason in self.report.skipped.items():
@@ -98,7 +108,17 @@ class _Page:
             self.console.print(self.text(f"{name}: not audited", "bold"))
             self._print_paragraph(reason)
 
-    def _table(self) -> Table:
+    def _figures(self) -> dict[str, list[Text]]:
+        """Return the columns, by their titles, that are known of some layer."""
+        rows = [self._row(layer) for layer in self.report.layers]
+        columns = {title: [row[title] for row in rows] for title in rows[0]}
+        return {
+            title: cells
+            for title, cells in columns.items()
+            if any(cell.plain != ABSENT for cell in cells)
+        }
+
+    def _table(self, figures: dict[str, list[Text]]) -> Table:
         table = Table(
             box=SIMPLE,
             header_style="bold",
@@ -108,24 +128,32 @@ class _Page:
             padding=(0, int(self.is_wide)),
         )
         table.add_column(f"Layer{self.break_}(type, quantizer)", overflow="fold")
-        for title in (
-            "Fan-\nin",
-            "Fil-\nters",
-            f"Angle{self.break_}(expected)",
-            "r\npooled",
-            "r\nmean",
-            "r pre-\ndicted",
-            "r per-\nmuted",
-            "Flips\nin %",
-            "d_eff",
-        ):
+        for title in ("Fan-\nin", "Fil-\nters", f"Angle{self.break_}(expected)"):
             table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("Verdict", overflow="fold", min_width=len("continuous"))
-        for layer in self.report.layers:
-            table.add_row(*self._row(layer))
+        for title in figures:
+            if title == _VERDICT:
+                table.add_column(title, overflow="fold", min_width=len("continuous"))
+            else:
+                table.add_column(title, justify="right", no_wrap=True)
+        for index, layer in enumerate(self.report.layers):
+            cells = (column[index] for column in figures.values())
+            table.add_row(*self._first_cells(layer), *cells)
         return table
 
-    def _row(self, layer: LayerGeometry) -> list[Text]:
+    def _legend(self, figures: dict[str, list[Text]]) -> str:
+        parts = [_ANGLE_LEGEND.format(pm=self.plus_minus)]
+        *kinds, last = [
+            words for title, words in _KINDS_OF_R.items() if title in figures
+        ] or [""]
+        if last:
+            both = f"{', '.join(kinds)}, and {last}" if kinds else last
+            parts.append(_R_LEGEND.format(kinds=both))
+        parts += [text for title, text in _FURTHER_LEGENDS.items() if title in figures]
+        if any(not layer.is_quantized for layer in self.report.layers):
+            parts.append(_ARROW)
+        return " ".join(parts)
+
+    def _first_cells(self, layer: LayerGeometry) -> list[Text]:
         name = self.text(layer.name)
         kind = f"({layer.type}, {quantizer(layer)})"
         name.append(self.break_).append_text(self.text(kind, "dim"))
@@ -133,6 +161,14 @@ class _Page:
         expected = decimal(layer.angles.expected, 1)
         angles = self.text(measured)
         angles.append(self.break_).append_text(self.text(f"({expected})", "dim"))
+        return [
+            name,
+            self.text(str(layer.fan_in)),
+            self.text(str(layer.filters)),
+            angles,
+        ]
+
+    def _row(self, layer: LayerGeometry) -> dict[str, Text]:
         products = layer.products
         correlations = (
             products.pooled,
@@ -141,16 +177,13 @@ class _Page:
             products.permuted,
         )
         kind = layer.verdicts[0].kind if layer.verdicts else ""
-        return [
-            name,
-            self.text(str(layer.fan_in)),
-            self.text(str(layer.filters)),
-            angles,
-            *(self.text(decimal(value)) for value in correlations),
-            self.text(percent(products.centred_flips).removesuffix(" %")),
-            self.text(significant(layer.inputs.participation_ratio)),
-            self.text(verdict_word(kind) or "-", _STYLES[tone(kind)] if kind else ""),
-        ]
+        flips = percent(products.centred_flips).removesuffix(" %")
+        texts = [*(decimal(value) for value in correlations), flips]
+        texts.append(significant(layer.inputs.participation_ratio))
+        titles = (*_KINDS_OF_R, *_FURTHER_LEGENDS)
+        cells = dict(zip(titles, map(self.text, texts), strict=True))
+        style = _STYLES[tone(kind)] if kind else ""
+        return {**cells, _VERDICT: self.text(verdict_word(kind) or ABSENT, style)}
 
     def _print_findings(self, layer: LayerGeometry):
         if not layer.verdicts and not layer.problems:

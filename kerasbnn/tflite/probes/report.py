@@ -2,12 +2,21 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
 from kerasbnn.geometry.files import write_text
+from kerasbnn.models import printing
 from kerasbnn.models.summarizing import byte_size
+
+WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,21 @@ class ProbeReport:
         """
         return write_text(json.dumps(self.to_dict(), indent=2) + "\n", path)
 
+    def show(
+        self,
+        *,
+        print_fn: Callable[[str], object] | None = None,
+        console: Console | None = None,
+    ):
+        """Print the report as a table.
+
+        Args:
+            print_fn: Function that is called with each line of plain text, instead of
+                printing.
+            console: `rich` console to print to. By default one for the standard output.
+        """
+        printing.print_table(_rendered(self), WIDTH, print_fn, console)
+
     def __str__(self) -> str:
         lines = [
             f"Probe: {self.model} to {self.path}, {byte_size(self.bytes)}, "
@@ -100,3 +124,28 @@ class ProbeReport:
             f"  not measured: {name}: {why}" for name, why in self.skipped.items()
         ]
         return "\n".join(lines)
+
+
+def _rendered(report):
+    table = Table(
+        title=Text(f"Probe: {report.model} to {report.path}"),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE,
+        header_style="bold",
+        show_edge=False,
+        pad_edge=False,
+    )
+    table.add_column("Layer (type)", overflow="fold")
+    for title in ("Fan-in", "Filters", "Values", "Calls"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for layer in report.layers:
+        name = Text(layer.name).append(f" ({layer.type})", style="dim")
+        numbers = (layer.fan_in, layer.filters, layer.steps, layer.calls)
+        table.add_row(name, *map(str, numbers))
+    grid = Table.grid(padding=(0, 2))
+    size = f"{byte_size(report.bytes)}, {report.size_ratio:.3f} of the float32 weights"
+    grid.add_row(Text("Size", style="bold"), Text(size))
+    for name, why in report.skipped.items():
+        grid.add_row(Text("Not measured", style="bold"), Text(f"{name}: {why}"))
+    return Group(table, grid)

@@ -1,6 +1,7 @@
 """The table of a report as people see it: on terminals, in files, in any encoding."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -77,6 +78,39 @@ def test_what_is_not_known_is_a_dash(report):
     ]
     for word in ("None", "nan", "NaN", "inf"):
         assert word not in text.replace("find", "")
+
+
+def test_columns_that_nothing_is_known_of_are_left_out(report):
+    # As a report from a probe.
+    layers = tuple(
+        replace(
+            layer,
+            products=replace(layer.products, permuted=None, centred_flips=None),
+            inputs=replace(layer.inputs, participation_ratio=None),
+            verdicts=(),
+        )
+        for layer in report.layers
+    )
+    probed = replace(report, layers=layers)
+    text = " ".join(printed(probed, width=100).split())
+    for word in ("r per-", "permuted", "Flips", "d_eff", "Verdict"):
+        assert word in " ".join(printed(report, width=100).split())
+        assert word not in text
+    kinds = "over all filters pooled, the mean of the filters, and as the formula"
+    assert kinds in text
+    layer = report["conv_2"]
+    p, angles = layer.products, layer.angles
+    assert row_of(printed(probed), "conv_2").split()[3:] == [
+        str(layer.fan_in),
+        str(layer.filters),
+        f"{angles.mean:.1f}±{angles.sd:.1f}",
+        f"({angles.expected:.1f})",
+        *(f"{r:.3f}" for r in (p.pooled, p.mean, p.predicted_mean)),
+    ]
+    unmeasured = GeometryReport("net", (unmeasured_layer(),), samples=0)
+    text = printed(unmeasured)
+    assert "correlation" not in text
+    assert "Verdict" in text
 
 
 def test_reason_and_remedy_of_each_verdict_are_told(report):
