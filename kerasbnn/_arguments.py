@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Iterable
 
 
 def shape_argument(text: str) -> tuple[int, ...]:
@@ -30,6 +31,32 @@ def shape_argument(text: str) -> tuple[int, ...]:
             f"expected positive whole numbers such as 32,32,3, but got {text!r}"
         )
     return sizes
+
+
+def with_negative_pairs(argv: Iterable[str]) -> list[str]:
+    """Join options and pairs of numbers of which the first is negative.
+
+    `argparse` takes the minus for that of an option.
+
+    Args:
+        argv: Arguments of the process.
+
+    Returns:
+        The arguments, with `=` between such an option and its value.
+
+    Example:
+        >>> from kerasbnn._arguments import with_negative_pairs
+        >>> with_negative_pairs(["audit", "--range", "-1,1"])
+        ['audit', '--range=-1,1']
+    """
+    joined: list[str] = []
+    for word in argv:
+        is_pair = re.match(r"-[\d.].*,", word)
+        if is_pair and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def in_words_of_the_command(text: str, *names: str) -> str:

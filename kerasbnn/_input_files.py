@@ -42,6 +42,34 @@ def add_input_arguments(parser: argparse.ArgumentParser, otherwise: str):
     )
 
 
+def given_inputs(arguments: argparse.Namespace):
+    """Read the inputs that the arguments of a command name.
+
+    Args:
+        arguments: What `add_input_arguments` declares.
+
+    Returns:
+        Float32 array `(samples, ...)`, or None without `--data`.
+
+    Raises:
+        CommandError: The file is not usable, or an option needs one.
+
+    Example:
+        >>> import argparse
+        >>> from kerasbnn._input_files import add_input_arguments, given_inputs
+        >>> parser = argparse.ArgumentParser()
+        >>> add_input_arguments(parser, "without it nothing happens")
+        >>> given_inputs(parser.parse_args([])) is None
+        True
+    """
+    if arguments.data is not None:
+        return read_inputs(arguments.data, arguments.key, arguments.range)
+    for name in ("key", "range"):
+        if getattr(arguments, name) is not None:
+            raise CommandError(f"--{name} needs --data, the file that it is about.")
+    return None
+
+
 def read_inputs(path: Path, key: str | None = None, limits=None):
     """Read an array of inputs from a file.
 

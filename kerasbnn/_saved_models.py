@@ -16,10 +16,14 @@ from kerasbnn._errors import CommandError
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def start_keras():
+def start_keras(extra: str | None = None):
     """Import Keras and its backend, without the lines that TensorFlow writes.
 
     Those who set `TF_CPP_MIN_LOG_LEVEL` see them all.
+
+    Args:
+        extra: What to install of kerasbnn where something is missing; None for any
+            backend.
 
     Raises:
         CommandError: Keras or its backend is not installed.
@@ -32,10 +36,15 @@ def start_keras():
     except ModuleNotFoundError as error:
         if error.name not in ("keras", "tensorflow", "jax", "torch"):
             raise
+        advice = f'Run: pip install "kerasbnn[{extra or "tensorflow"}]"'
+        if extra is None:
+            advice += (
+                " (or [jax], or [torch], with the environment variable KERAS_BACKEND "
+                "set to match)"
+            )
         raise CommandError(
             f"needs Keras and a backend for it, but {error.name!r} is not installed. "
-            'Run: pip install "kerasbnn[tensorflow]" (or [jax], or [torch], with the '
-            "environment variable KERAS_BACKEND set to match)."
+            f"{advice}."
         ) from error
 
 

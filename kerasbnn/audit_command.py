@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kerasbnn._arguments import in_words_of_the_command
 from kerasbnn._errors import CommandError
-from kerasbnn._input_files import add_input_arguments, lacks_channels, read_inputs
+from kerasbnn._input_files import add_input_arguments, given_inputs, lacks_channels
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 
 FORMATS = ("html", "json", "markdown")
@@ -63,9 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise CommandError(f"--{name}: there is no folder '{path.parent}'.")
         if path is not None and path.is_dir():
             raise CommandError(f"--{name}: '{path}' is a folder. Name a file in it.")
-    data = None
-    if arguments.data is not None:
-        data = read_inputs(arguments.data, arguments.key, arguments.range)
+    data = given_inputs(arguments)
     start_keras()
     from kerasbnn.auditing import audit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kerasbnn._arguments import in_words_of_the_command, shape_argument
 from kerasbnn._errors import CommandError
-from kerasbnn._input_files import add_input_arguments, lacks_channels, read_inputs
+from kerasbnn._input_files import add_input_arguments, given_inputs, lacks_channels
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 
 PICTURE = Path("benchmark.png")
@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser):
     for name, default, what in (
         ("batch-size", 1, "samples of one call"),
         ("threads", 1, "threads of one call"),
-        ("max-samples", 256, "samples to compare with Keras on"),
+        (
+            "max-samples",
+            256,
+            "samples to compare with Keras on; without --data at most 100 random ones",
+        ),
     ):
         parser.add_argument(
             f"--{name}",
@@ -74,10 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     check_model_file(arguments.model)
     _check_outputs(arguments)
-    data = None
-    if arguments.data is not None:
-        data = read_inputs(arguments.data, arguments.key, arguments.range)
-    start_keras()
+    data = given_inputs(arguments)
+    start_keras("tflite")
     benchmark = _import_benchmark()
     from kerasbnn.runtime.errors import DelegateError
 

@@ -13,7 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerasbnn._arguments import in_words_of_the_command, shape_argument
+from kerasbnn._arguments import (
+    in_words_of_the_command,
+    shape_argument,
+    with_negative_pairs,
+)
 from kerasbnn._errors import CommandError
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 from kerasbnn._version import __version__
@@ -50,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["summary", "no_such.keras"])
         2
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
+    argv = with_negative_pairs(sys.argv[1:] if argv is None else argv)
     arguments = _parser(argv).parse_args(argv)
     command = COMMANDS[arguments.command]
     try:

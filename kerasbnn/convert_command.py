@@ -73,10 +73,19 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(arguments.output)
     if arguments.output.exists() and arguments.output.samefile(arguments.model):
         raise CommandError(f"'{arguments.output}' is the model. Name another file.")
+    if arguments.output.suffix != ".tflite":
+        raise CommandError(
+            f"'{arguments.output}' must end in .tflite, as what is written does. "
+            f"Name the file '{arguments.output.with_suffix('.tflite')}'."
+        )
+    if arguments.name is not None and not arguments.name.strip():
+        raise CommandError(
+            "--name must not be empty. Leave it out for the model's own."
+        )
     if arguments.json is not None:
         check_output(arguments.json)
     labels = None if arguments.labels is None else read_labels(arguments.labels)
-    start_keras()
+    start_keras("tflite")
     convert = import_convert()
     from kerasbnn.runtime.errors import DelegateError
 
@@ -156,6 +165,8 @@ def read_labels(path: Path) -> list[str]:
         >>> read_labels(Path("labels.txt"))
         ['cat', 'dog']
     """
+    if not path.exists():
+        raise CommandError(f"--labels: there is no file '{path}'.")
     try:
         return path.read_text("utf-8").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:

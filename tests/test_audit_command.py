@@ -72,6 +72,8 @@ def test_without_data_it_looks_at_the_weights(folder, capsys):
         (["model.keras", "--data", "x.npy", "--max-samples", "0"], "--max-samples"),
         (["model.keras", "--data", "x.npy", "--layers", "cnv"], "Did you mean 'conv'"),
         (["model.keras", "--quantizer", "ste_sgn"], "Unknown quantizer"),
+        (["model.keras", "--range", "-1,1"], "--range needs --data"),
+        (["model.keras", "--key", "x"], "--key needs --data"),
         (["model.keras", "--html", "no/where.html"], "no folder 'no'"),
     ],
 )
@@ -93,3 +95,15 @@ def test_a_range_must_ascend(folder, capsys):
     with pytest.raises(SystemExit):
         main(["audit", "model.keras", "--range", "255,0"])
     assert "the lower one first" in capsys.readouterr().err
+
+
+def test_a_range_may_begin_below_zero(folder, capsys):
+    arguments = ["--data", "x.npy", "--json", "g.json"]
+    found = []
+    for limits in (["--range", "-4,4"], ["--range=-4,4"]):
+        assert main(["audit", "model.keras", *arguments, *limits]) == 0
+        capsys.readouterr()
+        found.append(json.loads((folder / "g.json").read_text())["layers"][0])
+    assert found[0] == found[1]
+    scaled = float(np.load("x.npy").std() / 4)
+    assert found[0]["inputs"]["sd"] == pytest.approx(scaled, rel=0.1)

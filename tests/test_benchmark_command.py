@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasbnn import QuantDense
+from kerasbnn import QuantConv2D, QuantDense
 from kerasbnn.cli import main
 from kerasbnn.runtime import delegate
 from tests.helpers.converting import BINARY, SIGNS, conv_net, samples_for, trained
@@ -80,6 +80,9 @@ def test_images_may_lack_the_axis_of_their_channel(folder, capsys):
         (["inputs.npz"], "not a model that Keras has saved"),
         (["model.keras", "--data", "no.npz"], "no file 'no.npz'"),
         (["model.keras", "--data", "wide.npy"], "--data must hold"),
+        (["open.keras"], "--input-shape 32,32,3."),
+        (["model.keras", "--range", "0,16"], "--range needs --data"),
+        (["model.keras", "--key", "x"], "--key needs --data"),
         (["model.keras", "--batch-size", "0"], "--batch-size must be at least 1"),
         (["model.keras", "--threads", "0"], "--threads must be at least 1"),
         (["model.keras", "--seconds", "0"], "--seconds must be greater than 0"),
@@ -91,6 +94,8 @@ def test_images_may_lack_the_axis_of_their_channel(folder, capsys):
 )
 def test_what_is_wrong_is_said_in_a_line(folder, capfd, arguments, message):
     np.save("wide.npy", np.ones((4, 9)))
+    layer = QuantConv2D(4, 3, **BINARY)
+    keras.Sequential([keras.Input((None, None, 3)), layer]).save("open.keras")
     before = sorted(folder.iterdir())
     capfd.readouterr()
     given = [] if "--json" in arguments else ["--json", "figures.json"]

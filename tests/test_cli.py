@@ -182,7 +182,18 @@ def test_unknown_classes_and_code_in_the_file_are_named(tmp_path, capsys):
     assert "Lambda" in failure(capsys, "summary", path)
 
 
-def test_a_missing_backend_is_said_in_one_line(model_file):
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (["summary"], 'pip install "kerasbnn[tensorflow]" (or [jax]'),
+        (["audit"], 'pip install "kerasbnn[tensorflow]" (or [jax]'),
+        # They need TensorFlow whatever the backend.
+        (["convert", "m.tflite"], 'pip install "kerasbnn[tflite]".'),
+        (["benchmark"], 'pip install "kerasbnn[tflite]".'),
+    ],
+)
+def test_a_missing_backend_is_said_in_one_line(model_file, command, advice):
+    name, *further = command
     code = f"""
 import sys
 class NotInstalled:
@@ -191,12 +202,12 @@ class NotInstalled:
             raise ModuleNotFoundError("No module named 'keras'", name="keras")
 from kerasbnn.cli import main
 sys.meta_path.insert(0, NotInstalled())
-sys.exit(main(["summary", {str(model_file)!r}]))
+sys.exit(main({[name, str(model_file), *further]}))
 """
     result = run_in_a_process("-c", code)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    assert 'pip install "kerasbnn[tensorflow]"' in line
+    assert advice in line
 
 
 def test_errors_of_the_start_are_shown(capfd, monkeypatch):

@@ -100,6 +100,14 @@ def test_it_writes_the_file_and_says_what_became_of_each_layer(folder, capsys):
     assert [layer["name"] for layer in report["layers"]] == ["conv", "dense", "head"]
 
 
+def test_a_mean_may_be_negative(folder, capsys):
+    command = ["convert", "model.keras", "m.tflite", "--no-verify"]
+    assert main([*command, "--normalization", "-.5,2"]) == 0
+    capsys.readouterr()
+    with Interpreter("m.tflite", delegate=False) as interpreter:
+        assert interpreter.metadata["normalization"] == {"mean": -0.5, "std": 2.0}
+
+
 def test_open_sizes_decomposition_and_no_comparison(folder, capsys):
     command = ["convert", "open.keras", "open.tflite"]
     assert main([*command, "--input-shape", "9,8,3", "--no-verify"]) == 0
@@ -124,7 +132,11 @@ def test_open_sizes_decomposition_and_no_comparison(folder, capsys):
         (["model.keras", "no/m.tflite"], "no folder 'no'"),
         (["model.keras", "model.keras"], "is the model. Name another file."),
         (["model.keras", "m.tflite", "--json", "no/r.json"], "no folder 'no'"),
-        (["model.keras", "m.tflite", "--labels", "no.txt"], "'no.txt' cannot be read"),
+        (["model.keras", "m.tflite", "--labels", "no.txt"], "no file 'no.txt'"),
+        (["model.keras", "m.tflite", "--labels", "."], "'.' cannot be read"),
+        (["model.keras", "m.keras"], "must end in .tflite, as what is written does"),
+        (["model.keras", "m"], "Name the file 'm.tflite'"),
+        (["model.keras", "m.tflite", "--name", ""], "--name must not be empty"),
         (["model.keras", "m.tflite", "--labels", "two.txt"], "3 outputs. Received: 2"),
         (["model.keras", "m.tflite", "--labels", "model.keras"], "as a text file"),
         (["open.keras", "m.tflite"], "--input-shape 32,32,3"),
@@ -151,6 +163,7 @@ def test_what_is_wrong_is_said_in_a_line(folder, capsys, arguments, message):
     [
         ("--normalization", "127.5", "two numbers such as 127.5,127.5"),
         ("--normalization", "0,0", "the second above 0"),
+        ("--normalization", "-1,-2", "but got '-1,-2'"),
         ("--normalization", "nan,1", "two numbers"),
         ("--normalization", "1,inf", "two numbers"),
         ("--input-shape", "8,x", "positive whole numbers"),
