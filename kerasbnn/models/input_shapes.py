@@ -54,6 +54,38 @@ def symbolic_inputs(model: keras.Model, input_shape=None) -> tuple[tuple, dict, 
     return args, kwargs, 1
 
 
+def build(model: keras.Model, input_shape):
+    """Build a model that was not called yet.
+
+    Args:
+        model: A Keras model.
+        input_shape: As for `symbolic_inputs`.
+
+    Raises:
+        ValueError: The shape is malformed, or not known.
+
+    Example:
+        >>> import keras
+        >>> from kerasbnn.models.input_shapes import build
+        >>> model = keras.Sequential([keras.layers.Dense(2)])
+        >>> build(model, (4,))
+        >>> model.input_shape
+        (None, 4)
+    """
+    if model.built:
+        return
+    args, kwargs, _ = symbolic_inputs(model, input_shape)
+    if isinstance(model, keras.Sequential):
+        # Called on numbers it would insist on their batch size.
+        (tensor,) = keras.tree.flatten((args, kwargs))
+        model.build((None, *tensor.shape[1:]))
+        return
+    args, kwargs = keras.tree.map_structure(
+        lambda tensor: keras.ops.zeros(tensor.shape, tensor.dtype), (args, kwargs)
+    )
+    model(*args, **kwargs, training=False)
+
+
 def _declared_inputs(model):
     try:
         inputs = model.inputs

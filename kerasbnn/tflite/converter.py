@@ -1,5 +1,7 @@
 """`convert`: from a Keras model to one compact .tflite file."""
 
+import contextlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +9,15 @@ from typing import Any
 import keras
 
 from kerasbnn.geometry.files import write_bytes
+from kerasbnn.models.input_shapes import build
 from kerasbnn.models.layer_paths import checked_model
 from kerasbnn.runtime.composites import METADATA
 from kerasbnn.tflite.converted_layers import converted_layers
-from kerasbnn.tflite.finishing import check_operations, finished, output_size
+from kerasbnn.tflite.finishing import (
+    check_operations,
+    finished,
+    input_and_output_shapes,
+)
 from kerasbnn.tflite.finite_weights import check_finite
 from kerasbnn.tflite.fusion import fuse
 from kerasbnn.tflite.graph import Graph
@@ -59,9 +66,10 @@ def convert(
         verify_samples: Whether to compare at all.
         name: Name of the model in the file; by default that of `model`.
         version: Version of the model in the file, any text.
-        labels: A name for each output, in the file.
+        labels: A name for each value of the model's only output, in the file.
         normalization: How raw inputs become those of the model, in the file: a dict
-            with `"mean"` and `"std"`, for `(raw - mean) / std`.
+            with `"mean"` and `"std"`, for `(raw - mean) / std`; each a number, or a
+            list with one for each channel, the last axis of the inputs.
         decomposition: What interpreters without the delegate multiply binary layers
             in: `"int8"`, or `"float"`, several times slower. Both are exact in LiteRT;
             `"float"` also where an interpreter does not scale signs to whole numbers.
@@ -115,11 +123,29 @@ def convert(
         "normalization": normalization,
         "decomposition": decomposition,
     }
+    build(model, input_shape)
     if keras.backend.backend() != "tensorflow":
         values = run_in_tensorflow(
             f"{__name__}:convert", model, path, sample_inputs, options
         )
         return ConversionReport.from_dict(values)
+    with _without_notes_on_arrays():
+        return _converted(model, path, sample_inputs, **options)
+
+
+def _converted(
+    model,
+    path,
+    sample_inputs,
+    *,
+    input_shape,
+    verify_samples,
+    name,
+    version,
+    labels,
+    normalization,
+    decomposition,
+):
     samples = check_samples(model, sample_inputs, input_shape)
     check_finite(model)
     blob, marks = export(model, input_shape)
@@ -127,7 +153,11 @@ def convert(
     placed = fuse(graph, marks, decomposition)
     check_operations(graph)
     metadata = make_metadata(
-        name or model.name, version, labels, normalization, output_size(graph)
+        name or model.name,
+        version,
+        labels,
+        normalization,
+        *input_and_output_shapes(graph),
     )
     graph.set_metadata(METADATA, encode(metadata))
     content = finished(graph, placed)
@@ -146,3 +176,15 @@ def convert(
         layers=converted_layers(model, marks, placed),
         verification=checked,
     )
+
+
+@contextlib.contextmanager
+def _without_notes_on_arrays():
+    """Silence what numpy 2 says of each variable that Keras on TensorFlow reads."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore",
+            "__array__ implementation doesn't accept a copy keyword",
+            DeprecationWarning,
+        )
+        yield

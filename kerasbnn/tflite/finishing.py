@@ -60,17 +60,14 @@ def finished(graph: Graph, placed: list[Placed]) -> bytes:
     return graph.to_bytes()
 
 
-def output_size(graph: Graph) -> int | None:
-    """Return the number of outputs of a sample, if it is one row of them.
+def input_and_output_shapes(graph: Graph) -> tuple[list, list]:
+    """Return the shapes of what a file takes and gives.
 
     Args:
         graph: The file.
 
     Returns:
-        Their number, or None.
+        A shape for each input and for each output, with -1 for an open size.
     """
     main = graph.subgraphs[0]
-    if len(main.outputs) != 1:
-        return None
-    shape = main.shape(main.outputs[0])
-    return shape[1] if len(shape) == 2 else None
+    return [main.shape(t) for t in main.inputs], [main.shape(t) for t in main.outputs]

@@ -16,32 +16,34 @@ def make_metadata(
     version: str | None,
     labels: Sequence[str] | None,
     normalization: Mapping[str, Any] | None,
-    output_size: int | None,
+    inputs: Sequence[Sequence[int]],
+    outputs: Sequence[Sequence[int]],
 ) -> dict[str, Any]:
     """Check and collect the metadata of a file.
 
     Args:
         name: Name of the model.
         version: Its version, any text, or None.
-        labels: A name for each output, or None.
+        labels: A name for each value of the only output, or None.
         normalization: Dict with `"mean"` and `"std"`, numbers or one for each channel:
             the model takes `(raw - mean) / std`. None where it takes inputs as they
             are.
-        output_size: Number of outputs of a sample, or None where that is not one
-            number.
+        inputs: Shape of each input, the batch axis included.
+        outputs: The same for the outputs.
 
     Returns:
         Dict of plain values, without what is None.
 
     Raises:
         TypeError: Something is of a wrong type.
-        ValueError: The number of labels is not that of the outputs, or a number is not
-            usable.
+        ValueError: The number of labels is not that of the outputs, or there are
+            several outputs; a number is not usable, or there is not one for each
+            channel.
 
     Example:
         >>> from kerasbnn.tflite.metadata import make_metadata
         >>> scaling = {"mean": 127.5, "std": 127.5}
-        >>> make_metadata("net", "1", ["cat", "dog"], scaling, 2)["normalization"]
+        >>> make_metadata("net", "1", None, scaling, [(-1, 9)], [])["normalization"]
         {'mean': 127.5, 'std': 127.5}
     """
     for key, value in (("name", name), ("version", version)):
@@ -55,8 +57,8 @@ def make_metadata(
         "kerasbnn": __version__,
         "name": name,
         "version": version,
-        "labels": _checked_labels(labels, output_size),
-        "normalization": _checked_normalization(normalization),
+        "labels": _checked_labels(labels, outputs),
+        "normalization": _checked_normalization(normalization, inputs),
     }
     return {key: value for key, value in values.items() if value is not None}
 
@@ -74,7 +76,7 @@ def encode(metadata: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8")
 
 
-def _checked_labels(labels, output_size):
+def _checked_labels(labels, outputs):
     if labels is None:
         return None
     if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
@@ -83,15 +85,20 @@ def _checked_labels(labels, output_size):
             f"{labels!r}."
         )
     labels = list(labels)
-    if output_size is not None and len(labels) != output_size:
+    if len(outputs) != 1:
         raise ValueError(
-            f"`labels` must have one entry for each of the {output_size} outputs. "
+            "`labels` name the values of one output, but the model has "
+            f"{len(outputs)}. Leave `labels` out, or convert a model with one output."
+        )
+    if len(outputs[0]) == 2 and len(labels) != outputs[0][1]:
+        raise ValueError(
+            f"`labels` must have one entry for each of the {outputs[0][1]} outputs. "
             f"Received: {len(labels)}."
         )
     return labels
 
 
-def _checked_normalization(normalization):
+def _checked_normalization(normalization, inputs):
     if normalization is None:
         return None
     if not isinstance(normalization, Mapping) or set(normalization) != set(
@@ -102,7 +109,16 @@ def _checked_normalization(normalization):
             "{'mean': 127.5, 'std': 127.5} for bytes that become -1 to 1. Received: "
             f"{normalization!r}."
         )
-    return {key: _plain_numbers(key, normalization[key]) for key in MEAN_AND_STD}
+    numbers = {key: _plain_numbers(key, normalization[key]) for key in MEAN_AND_STD}
+    channels = sorted({shape[-1] for shape in inputs if len(shape) > 1})
+    for key, values in numbers.items():
+        if isinstance(values, list) and len(values) not in (1, *channels):
+            raise ValueError(
+                f"`normalization['{key}']` must be one number, or one for each of the "
+                f"{' or '.join(map(str, channels))} channels, the last axis of the "
+                f"inputs. Received: {len(values)} numbers."
+            )
+    return numbers
 
 
 def _plain_numbers(key, value):

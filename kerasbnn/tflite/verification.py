@@ -57,14 +57,15 @@ def check_samples(model: keras.Model, samples, input_shape=None):
 
     Args:
         model: The model.
-        samples: Array, or list or dict of arrays, or None.
+        samples: Array, or list or dict of arrays, of finite numbers; or None.
         input_shape: As for `convert`.
 
     Returns:
         An array for each input, or None.
 
     Raises:
-        ValueError: They are not what the model takes.
+        TypeError: They are not arrays of numbers.
+        ValueError: They are not what the model takes, or not finite.
     """
     if samples is None:
         return None
@@ -74,7 +75,16 @@ def check_samples(model: keras.Model, samples, input_shape=None):
         names = [tensor.name for tensor in expected]
         if set(names) == set(samples):
             samples = [samples[name] for name in names]
-    arrays = [np.asarray(x) for x in keras.tree.flatten(samples)]
+    leaves = keras.tree.flatten(samples)
+    arrays = [np.asarray(x) for x in leaves if hasattr(x, "shape")]
+    kinds = {type(x).__name__ for x in leaves if not hasattr(x, "shape")}
+    kinds |= {str(x.dtype) for x in arrays if x.dtype.kind in "OSUcmM"}
+    if kinds:
+        raise TypeError(
+            "`sample_inputs` must be an array of numbers, or a list or dict with one "
+            f"for each input. Received: {type(samples).__name__} of "
+            f"{', '.join(sorted(kinds))}. Example: sample_inputs=x_test[:100]."
+        )
     fits = len(arrays) == len(expected) and all(
         array.ndim == len(tensor.shape)
         and array.shape[1:] == tuple(tensor.shape[1:])
@@ -87,10 +97,17 @@ def check_samples(model: keras.Model, samples, input_shape=None):
             f"{[('samples', *tensor.shape[1:]) for tensor in expected]}. Received: "
             f"{[array.shape for array in arrays]}."
         )
-    return [
-        array.astype(tensor.dtype)
-        for array, tensor in zip(arrays, expected, strict=True)
-    ]
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = [
+            array.astype(tensor.dtype)
+            for array, tensor in zip(arrays, expected, strict=True)
+        ]
+    if not all(np.isfinite(array).all() for array in (*arrays, *cast)):
+        raise ValueError(
+            "`sample_inputs` must be finite; with NaN or infinity no output can be "
+            "compared. Leave those samples out."
+        )
+    return cast
 
 
 def verify(

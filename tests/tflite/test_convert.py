@@ -1,9 +1,13 @@
 """Converted models against Keras: the same signs everywhere, logits within rounding."""
 
+import warnings
+
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
+import kerasbnn
 from kerasbnn import (
     QuantConv1D,
     QuantConv2D,
@@ -16,11 +20,15 @@ from kerasbnn import (
 )
 from tests.helpers.converting import (
     BINARY,
+    ROUNDING,
     SIGNS,
     after,
     conv_net,
     converted,
     dense_net,
+    keras_outputs,
+    outputs_of,
+    trained,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -190,3 +198,37 @@ def test_custom_quantizers_are_told_by_their_values(tmp_path):
     report = converted(after(layer, (30,)), tmp_path)
     assert report["layer"].packed
     assert report["layer"].inputs == "signs"
+
+
+@keras.saving.register_keras_serializable("tests")
+class NotBuilt(keras.Model):
+    """A subclass that makes its layers, and no weights of them."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = QuantDense(40, name="first", **BINARY)
+        self.normalization = layers.BatchNormalization()
+        self.last = QuantDense(3, name="last", **SIGNS)
+
+    def call(self, inputs):
+        return self.last(self.normalization(self.first(inputs)))
+
+
+@pytest.mark.parametrize("is_subclass", [True, False])
+def test_models_that_are_not_built_need_a_shape_only(tmp_path, is_subclass):
+    model = NotBuilt() if is_subclass else keras.Sequential([QuantDense(3, **BINARY)])
+    path = tmp_path / "model.tflite"
+    report = kerasbnn.convert(model, path, input_shape=(20,))
+    assert report.has_packed
+    x = np.random.default_rng(0).integers(-9, 9, (5, 20)).astype(np.float32)
+    np.testing.assert_allclose(outputs_of(path, x), keras_outputs(model, x), **ROUNDING)
+    if is_subclass:
+        assert report["first"].fused == ("batch_normalization", "sign")
+
+
+def test_no_warning_of_numpy_or_tensorflow(tmp_path):
+    model = trained(dense_net())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        kerasbnn.convert(model, tmp_path / "model.tflite")
+    assert [str(one.message) for one in said] == []

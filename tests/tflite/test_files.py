@@ -92,9 +92,26 @@ def test_without_any_there_is_the_name_alone(tmp_path):
         ({"normalization": {"mean": [], "std": 1}}, ValueError, "finite number"),
         ({"normalization": {"mean": np.nan, "std": 1}}, ValueError, "finite number"),
         ({"normalization": {"mean": "0", "std": [1, "x"]}}, ValueError, "'std'"),
+        (
+            {"normalization": {"mean": [1, 2, 3], "std": 1}},
+            ValueError,
+            r"\['mean'\]` must be .* each of the 50 channels.*Received: 3 numbers",
+        ),
+        ({"normalization": {"mean": 0, "std": [1] * 49}}, ValueError, "'std'.*: 49"),
         ({"decomposition": "int4"}, ValueError, "must be one of"),
         ({"sample_inputs": np.ones((2, 49))}, ValueError, "`sample_inputs` must hold"),
         ({"sample_inputs": np.ones((0, 50))}, ValueError, "at least one sample"),
+        (
+            {"sample_inputs": np.full((2, 50), np.nan)},
+            ValueError,
+            "`sample_inputs` must be finite",
+        ),
+        ({"sample_inputs": np.full((2, 50), np.inf)}, ValueError, "must be finite"),
+        # Too large for float32.
+        ({"sample_inputs": np.full((2, 50), 1e300)}, ValueError, "must be finite"),
+        ({"sample_inputs": "x"}, TypeError, "array of numbers.*Received: str"),
+        ({"sample_inputs": [[0.5] * 50]}, TypeError, r"Received: list of float\."),
+        ({"sample_inputs": np.full((2, 50), "a")}, TypeError, "ndarray of <U1"),
         ({"input_shape": (49,)}, ValueError, "`input_shape` does not match"),
     ],
 )
@@ -102,6 +119,24 @@ def test_wrong_arguments_are_named_and_leave_no_file(tmp_path, options, error, m
     with pytest.raises(error, match=match):
         kerasbnn.convert(trained(dense_net()), tmp_path / "model.tflite", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_need_one_output(tmp_path):
+    x = keras.Input((6,))
+    heads = [keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)]
+    with pytest.raises(ValueError, match="name the values of one output.*has 2"):
+        kerasbnn.convert(
+            keras.Model(x, heads), tmp_path / "model.tflite", labels=["a", "b"]
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_mean_for_all_channels_may_be_a_list(tmp_path):
+    path = tmp_path / "model.tflite"
+    scaling = {"mean": [0.5], "std": [2.0] * 50}
+    kerasbnn.convert(trained(dense_net()), path, normalization=scaling)
+    metadata = Interpreter(path, delegate=False).metadata
+    assert metadata["normalization"] == scaling
 
 
 def test_paths_that_cannot_be_written(tmp_path):

@@ -139,7 +139,7 @@ def _built(
     constants = audit(model, quantizer=quantizer, verbose=0)
     description = builder.description(name, constants, skipped)
     _check_any(model, description.kernels, description.skipped)
-    metadata = make_metadata(name, None, None, None, None)
+    metadata = make_metadata(name, None, None, None, [], [])
     metadata[METADATA_KEY] = description.to_dict()
     graph.set_metadata(METADATA, encode(metadata))
     return finished(graph, []), description, layouts
