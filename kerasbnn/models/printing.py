@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from rich.console import Console, RenderableType
 
+from kerasbnn.geometry.views.consoles import standard_output
+
 
 def print_table(
     table: RenderableType,
@@ -33,7 +35,7 @@ def print_table(
             print_fn(line.rstrip())
         return
     if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console.width = width
-    console.print(table)
+        with standard_output(width) as console:
+            console.print(table)
+    else:
+        console.print(table)

@@ -54,6 +54,13 @@ def test_the_table_fits_and_needs_only_plain_characters_for_numbers(capsys):
         assert set(line) - set(ascii_part) <= {"\u2500"}
 
 
+def test_a_file_has_no_trailing_blanks(capsys):
+    models.summary(keras.Sequential([keras.Input((3,)), layers.Dense(2)]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line == line.rstrip() for line in lines)
+
+
 def test_the_table_goes_to_a_console_of_the_users():
     stream = io.StringIO()
     console = Console(

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from kerasbnn.geometry.layer_geometry import LayerGeometry
 from kerasbnn.geometry.report import GeometryReport
+from kerasbnn.geometry.views.consoles import standard_output
 from kerasbnn.geometry.views.wording import (
     ABSENT,
     angle,
@@ -22,7 +23,6 @@ from kerasbnn.geometry.views.wording import (
     verdict_word,
 )
 
-# Where the output goes to a file there is no terminal whose width to ask for.
 WIDTH = 100
 # From here on what takes two lines per layer fits into one.
 WIDTH_OF_ONE_LINE = 132
@@ -69,10 +69,10 @@ def show(report: GeometryReport, console: Console | None = None):
         True
     """
     if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console.width = WIDTH
-    _Page(report, console).print()
+        with standard_output(WIDTH) as console:
+            _Page(report, console).print()
+    else:
+        _Page(report, console).print()
 
 
 class _Page:

@@ -43,6 +43,21 @@ def test_it_fits_into_a_file(report, capsys):
     assert lines[first + 2].startswith("conv_2 ")
 
 
+def test_a_file_has_no_trailing_blanks_and_the_columns_asked_for(
+    report, capsys, monkeypatch
+):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    report.show()
+    usual = capsys.readouterr().out
+    assert usual.split() == printed(report, width=100).split()
+    monkeypatch.setenv("COLUMNS", "140")
+    report.show()
+    wide = capsys.readouterr().out
+    assert 100 < max(map(len, wide.splitlines())) <= 140
+    for text in (usual, wide):
+        assert all(line == line.rstrip() for line in text.splitlines())
+
+
 def test_a_row_has_the_figures_of_the_report(report):
     layer = report["conv_2"]
     p, angles = layer.products, layer.angles
