@@ -80,7 +80,8 @@ class PlacedComposite:
     """A composite of a file.
 
     Attributes:
-        label: Name of its output, or a number where that has none.
+        label: Name of its layer: that of its decomposition, else that of its output, or
+            a number where neither has one.
         composite: What it computes.
         subgraph: The subgraph that it is in.
         inputs: Its inputs, as places among the tensors of the subgraph.
@@ -281,6 +282,9 @@ def _composite(model, graph, number, place, options, operator):
     label = f"{name} {place}"
     if outputs:
         label = (_tensor(graph, outputs[0]).Name() or b"").decode() or label
+    inside = options.DecompositionSubgraphIndex()
+    if 0 < inside < model.SubgraphsLength():
+        label = (model.Subgraphs(inside).Name() or b"").decode() or label
     try:
         composite = Composite.from_attributes(name, attributes)
         _check_attributes(composite)

@@ -57,6 +57,14 @@ def finished(graph: Graph, placed: list[Placed]) -> bytes:
     for signature in graph.model.signatureDefs:
         for entry in (*signature.inputs, *signature.outputs):
             main.raw.tensors[entry.tensorIndex].name = entry.name
+    for one in placed:
+        assert one.operator is not None  # noqa: S101
+        (output,) = one.operator.outputs
+        name = one.chain.mark.name.encode()
+        if one.subgraph.raw.tensors[output].name != name:
+            # Such as an output of the model, which has the name of the signature.
+            inside = one.operator.raw.builtinOptions2.decompositionSubgraphIndex
+            graph.subgraphs[inside].raw.name = name
     return graph.to_bytes()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import kerasbnn
 from kerasbnn.runtime import Interpreter
+from kerasbnn.runtime.model_file import read_model_file
 from tests.helpers.converting import SIGNS, after, conv_net, dense_net, trained
 from tests.helpers.processes import run_python
 
@@ -173,3 +174,19 @@ def test_the_model_stays_as_it_was(tmp_path):
     # And is compiled and trained as before.
     model.compile("sgd", "mse")
     assert np.isfinite(model.train_on_batch(x, np.zeros((2, 10))))
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_composites_have_the_names_of_their_layers(tmp_path, normalized):
+    path = tmp_path / "model.tflite"
+    first = kerasbnn.QuantConv2D(40, 2, name="first", **SIGNS)
+    # Flattened images of 40 channels are read as a window, which yields an image.
+    last = kerasbnn.QuantDense(3, name="last", **SIGNS)
+    before = [first, keras.layers.BatchNormalization(), keras.layers.Flatten()]
+    model = after(last, (4, 4, 2), before=before, normalized=normalized)
+    kerasbnn.convert(trained(model), path)
+    composites = read_model_file(path.read_bytes(), "it").composites
+    assert [one.label for one in composites] == ["first", "last"]
+    assert list(Interpreter(path, delegate=False).signatures) == ["serving_default"]
+    signature = Interpreter(path, delegate=False).signatures["serving_default"]
+    assert list(signature.outputs) == ["output_0"]
