@@ -203,6 +203,6 @@ def test_in_a_process_of_its_own_it_prints_nothing_else(folder):
     code = "import sys; from kerasbnn.cli import main; sys.exit(main(sys.argv[1:]))"
     command = ("convert", folder / "model.keras", folder / "m.tflite")
     printed = run_python("-c", code, *command, folder=folder, TF_CPP_MIN_LOG_LEVEL="0")
-    assert printed.startswith("Converted: net to ")
+    assert printed.startswith("Converted: net to")
     assert printed.rstrip().endswith("m.tflite")
     assert "TensorFlow" not in printed.replace("converted by TensorFlow", "")
