@@ -136,6 +136,28 @@ def prolonged(chain: Chain, graph, marks) -> Chain | None:
     return None
 
 
+def why_apart(chain: Chain | None, readers: int) -> str:
+    """Tell why a multiplication and an addition are not part of a chain.
+
+    Args:
+        chain: The chain whose outputs they take, or None.
+        readers: Number of operations that take these outputs.
+
+    Returns:
+        The reason, for a report.
+    """
+    if chain is None:
+        return "it does not directly follow a binary layer, so it stays in floats"
+    before = f"'{chain.mark.path}'"
+    if readers > 1:
+        return f"the outputs of {before} before it are needed elsewhere too"
+    if chain.residual is not None:
+        return "it follows the sum of two branches, so it stays in floats"
+    if chain.mark.bias is not None:
+        return f"no sign follows that would take it in with the bias of {before}"
+    return f"no sign follows that would take it in with what follows {before}"
+
+
 def _is_plain(op, code):
     """Tell whether an operation is of a kind and has no activation function in it."""
     if op.builtin != code:

@@ -69,7 +69,7 @@ def fuse(graph: Graph, marks: Marks, weights: str) -> list[Placed]:
 
     Args:
         graph: The file; it is changed.
-        marks: What the marks stand for.
+        marks: What the marks stand for; it learns why batch normalization is left.
         weights: As for `decompose`.
 
     Returns:
@@ -79,16 +79,17 @@ def fuse(graph: Graph, marks: Marks, weights: str) -> list[Placed]:
     placed = []
     # Each composite adds a subgraph, in which there are no marks.
     for subgraph in list(graph.subgraphs):
-        placed += _Fusion(subgraph, marks.marks, weights).run()
+        placed += _Fusion(subgraph, marks, weights).run()
     return placed
 
 
 class _Fusion:
     """The work on one subgraph."""
 
-    def __init__(self, subgraph: Subgraph, marks, weights):
+    def __init__(self, subgraph: Subgraph, marks: Marks, weights):
         self.graph = subgraph
-        self.marks = marks
+        self.marks = marks.marks
+        self.left_float = marks.left_float
         self.weights = weights
         self.placed: list[Placed] = []
 
@@ -335,6 +336,11 @@ class _Fusion:
 
     def _lower_rest(self):
         """Write marks that no chain has taken in as built-in operations."""
+        ends = {p.chain.end: p.chain for p in self.placed}
+        for op in self._named(AFFINE):
+            (x,) = op.inputs
+            reason = chains.why_apart(ends.get(x), len(self.graph.consumers(x)))
+            self.left_float.setdefault(self._mark(op).path, reason)
         operators: list[Operator] = []
         write = Operations(self.graph, operators)
         for op in self.graph.operators:

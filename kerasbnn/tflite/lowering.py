@@ -252,9 +252,13 @@ class _Lowering:
     # ---- batch normalization --------------------------------------------------------
 
     def _batch_normalization(self, layer, x):
-        if layer.axis not in (-1, len(x.shape) - 1) or layer.compute_dtype != "float32":
-            return None
         if id(layer) not in self.paths:
+            return None
+        reason = self._reason_against(layer)
+        if layer.axis not in (-1, len(x.shape) - 1):
+            reason = f"it normalizes axis {layer.axis}, not the last"
+        if reason is not None:
+            self._leave(layer, reason)
             return None
         scale, shift = batch_normalization_terms(layer)
         return self.marks.emit(Affine(self.paths[id(layer)], scale, shift), x)

@@ -9,7 +9,7 @@ from keras import layers
 from rich.console import Console
 
 import kerasbnn
-from kerasbnn import QuantConv3D, QuantDense
+from kerasbnn import QuantConv2D, QuantConv3D, QuantDense
 from kerasbnn.runtime.model_file import read_model_file
 from kerasbnn.tflite import ConversionReport
 from tests.helpers.converting import BINARY, SIGNS, conv_net, trained
@@ -61,7 +61,7 @@ def test_what_it_says_of_each_layer(converted):
     assert reasons == {
         "volume": "no packed form of QuantConv3D is known",
         "first": "its kernel has the values -1 and 1",
-        "first_bn": "a layer of Keras, converted by TensorFlow",
+        "first_bn": "no sign follows that would take it in with the bias of 'first'",
         "second": "its kernel has the values -1 and 1 times a magnitude per channel",
         "third": "its kernel has the values -1, 0 and 1",
         "head": "a layer of Keras, converted by TensorFlow",
@@ -151,3 +151,41 @@ def test_a_file_with_binary_layers_does_not(converted):
     assert "nothing is packed" not in text
     ratio = report.compression_ratio
     assert f"{ratio:.1f} times smaller than the float32 weights" in text
+
+
+def left_apart(kind):
+    """Return a network whose batch normalization stays in floats."""
+    x = keras.Input((6, 6, 4))
+    normalization = layers.BatchNormalization(name="bn")
+    first, second = (
+        QuantConv2D(8, 3, padding="same", name=name, **SIGNS)
+        for name in ("first", "second")
+    )
+    y = first(x)
+    if kind == "sum":
+        y = normalization(layers.Add()([y, second(x)]))
+    elif kind == "relu":
+        y = normalization(layers.ReLU()(y))
+    elif kind == "shared":
+        y = layers.Add()([normalization(y), y])
+    elif kind == "axis":
+        y = layers.BatchNormalization(axis=1, name="bn")(y)
+    elif kind == "pooled":
+        y = layers.ReLU()(normalization(layers.MaxPooling2D()(y)))
+    return keras.Model(x, QuantConv2D(3, 3, name="last", **SIGNS)(y))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("sum", "it follows the sum of two branches, so it stays in floats"),
+        ("relu", "it does not directly follow a binary layer, so it stays in floats"),
+        ("shared", "the outputs of 'first' before it are needed elsewhere too"),
+        ("axis", "it normalizes axis 1, not the last"),
+        ("pooled", "it does not directly follow a binary layer, so it stays in floats"),
+    ],
+)
+def test_why_batch_normalization_stays_in_floats(tmp_path, kind, reason):
+    report = kerasbnn.convert(trained(left_apart(kind)), tmp_path / "model.tflite")
+    assert report["bn"].reason == reason
+    assert f"bn: {reason}" in " ".join(str(report).split())
