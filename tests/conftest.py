@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Where several processes test, pytest-xdist sets it; tables follow it.
+os.environ.pop("COLUMNS", None)
 
 # The same examples in every run, and no limit on the time of one: the first call of an
 # operation compiles it.
