@@ -304,7 +304,8 @@ def test_in_a_callback_of_a_running_training(rng):
 
     callback = Predicting(x)
     for alone, watched in zip(trained([]), trained([callback]), strict=True):
-        np.testing.assert_array_equal(alone, watched)
+        # PyTorch rounds differently as memory happens to be aligned.
+        np.testing.assert_allclose(alone, watched, rtol=1e-5, atol=1e-8)
     assert len(callback.differences) == 6
     assert min(callback.differences) > 1e-3
 
