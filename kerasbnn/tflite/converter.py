@@ -25,7 +25,12 @@ from kerasbnn.tflite.metadata import encode, make_metadata
 from kerasbnn.tflite.other_backends import run_in_tensorflow
 from kerasbnn.tflite.report import ConversionReport
 from kerasbnn.tflite.tensorflow_export import export
-from kerasbnn.tflite.verification import check_samples, default_samples, verify
+from kerasbnn.tflite.verification import (
+    check_are_arrays,
+    check_samples,
+    default_samples,
+    verify,
+)
 
 DECOMPOSITIONS = ("int8", "float")
 
@@ -123,6 +128,7 @@ def convert(
         "normalization": normalization,
         "decomposition": decomposition,
     }
+    check_are_arrays(sample_inputs)
     build(model, input_shape)
     if keras.backend.backend() != "tensorflow":
         values = run_in_tensorflow(

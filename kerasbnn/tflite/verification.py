@@ -52,6 +52,31 @@ def default_samples(
     return samples
 
 
+def check_are_arrays(samples):
+    """Check that the inputs to compare on are arrays of numbers, of any shape.
+
+    Args:
+        samples: What a user has given.
+
+    Raises:
+        TypeError: They are something else.
+    """
+    if samples is None:
+        return
+    kinds = set()
+    for leaf in keras.tree.flatten(samples):
+        if not hasattr(leaf, "shape"):
+            kinds.add(type(leaf).__name__)
+        elif isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OSUcmM":
+            kinds.add(str(leaf.dtype))
+    if kinds:
+        raise TypeError(
+            "`sample_inputs` must be an array of numbers, or a list or dict with one "
+            f"for each input. Received: {type(samples).__name__} of "
+            f"{', '.join(sorted(kinds))}. Example: sample_inputs=x_test[:100]."
+        )
+
+
 def check_samples(model: keras.Model, samples, input_shape=None):
     """Check the inputs that a user has given to compare on.
 
@@ -64,7 +89,6 @@ def check_samples(model: keras.Model, samples, input_shape=None):
         An array for each input, or None.
 
     Raises:
-        TypeError: They are not arrays of numbers.
         ValueError: They are not what the model takes, or not finite.
     """
     if samples is None:
@@ -75,16 +99,7 @@ def check_samples(model: keras.Model, samples, input_shape=None):
         names = [tensor.name for tensor in expected]
         if set(names) == set(samples):
             samples = [samples[name] for name in names]
-    leaves = keras.tree.flatten(samples)
-    arrays = [np.asarray(x) for x in leaves if hasattr(x, "shape")]
-    kinds = {type(x).__name__ for x in leaves if not hasattr(x, "shape")}
-    kinds |= {str(x.dtype) for x in arrays if x.dtype.kind in "OSUcmM"}
-    if kinds:
-        raise TypeError(
-            "`sample_inputs` must be an array of numbers, or a list or dict with one "
-            f"for each input. Received: {type(samples).__name__} of "
-            f"{', '.join(sorted(kinds))}. Example: sample_inputs=x_test[:100]."
-        )
+    arrays = [np.asarray(x) for x in keras.tree.flatten(samples)]
     fits = len(arrays) == len(expected) and all(
         array.ndim == len(tensor.shape)
         and array.shape[1:] == tuple(tensor.shape[1:])
