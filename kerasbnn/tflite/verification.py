@@ -89,10 +89,12 @@ def check_samples(model: keras.Model, samples, input_shape=None):
         An array for each input, or None.
 
     Raises:
+        TypeError: They are not arrays of numbers.
         ValueError: They are not what the model takes, or not finite.
     """
     if samples is None:
         return None
+    check_are_arrays(samples)
     args, kwargs, _ = symbolic_inputs(model, input_shape)
     expected = keras.tree.flatten((args, kwargs))
     if isinstance(samples, dict):
