@@ -105,12 +105,16 @@ def test_digits_with_each_implementation(on_digits, batch_size):
         check(on_digits, batch_size, implementation)
 
 
+# The first of them trains.
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 64])
 def test_mnist_without_the_delegate(on_mnist, batch_size):
     check(on_mnist, batch_size, None)
 
 
+# The first of them trains.
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 @needs_delegate
 @pytest.mark.parametrize("batch_size", [1, 64])
