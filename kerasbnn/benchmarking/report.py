@@ -1,16 +1,11 @@
 """What a benchmark has measured."""
 
 import dataclasses
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from kerasbnn.geometry.files import write_text
-from kerasbnn.models.printing import print_table
+from kerasbnn.models.printing import TableReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +58,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class BenchmarkReport:
+class BenchmarkReport(TableReport):
     """What `benchmark` has measured.
 
     Attributes:
@@ -138,38 +133,10 @@ class BenchmarkReport:
         ]
         return values
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """Return the report as JSON, and write it where a path is given.
-
-        Args:
-            path: File to write, whole or not at all, or None.
-
-        Returns:
-            The text.
-        """
-        return write_text(json.dumps(self.to_dict(), indent=2) + "\n", path)
-
-    def show(
-        self,
-        *,
-        print_fn: Callable[[str], object] | None = None,
-        console: Console | None = None,
-    ):
-        """Print the report as a table.
-
-        Args:
-            print_fn: Function that is called with each line of plain text, instead of
-                printing.
-            console: `rich` console to print to. By default one for the standard output.
-        """
+    def _table(self):
         from kerasbnn.benchmarking.tables import WIDTH, rendered
 
-        print_table(rendered(self), WIDTH, print_fn, console)
-
-    def __str__(self) -> str:
-        lines: list[str] = []
-        self.show(print_fn=lines.append)
-        return "\n".join(lines)
+        return rendered(self), WIDTH
 
     def plot(self, path: str | Path | None = None) -> "Figure":
         """Draw latencies and sizes as bars.

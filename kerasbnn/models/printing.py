@@ -1,9 +1,13 @@
 """How the tables of this package are printed."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console, RenderableType
 
+from kerasbnn.geometry.files import write_text
 from kerasbnn.geometry.views.consoles import standard_output
 
 
@@ -39,3 +43,46 @@ def print_table(
             console.print(table)
     else:
         console.print(table)
+
+
+class TableReport:
+    """A report that is printed as a table and written as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, strings, lists and dicts."""
+        raise NotImplementedError
+
+    def _table(self) -> tuple[RenderableType, int]:
+        """Return the table, and its width where there is no terminal to ask for one."""
+        raise NotImplementedError
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return the report as JSON, and write it where a path is given.
+
+        Args:
+            path: File to write, whole or not at all, or None.
+
+        Returns:
+            The text.
+        """
+        return write_text(json.dumps(self.to_dict(), indent=2) + "\n", path)
+
+    def show(
+        self,
+        *,
+        print_fn: Callable[[str], object] | None = None,
+        console: Console | None = None,
+    ):
+        """Print the report as a table.
+
+        Args:
+            print_fn: Function that is called with each line of plain text, instead of
+                printing.
+            console: `rich` console to print to. By default one for the standard output.
+        """
+        print_table(*self._table(), print_fn, console)
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        self.show(print_fn=lines.append)
+        return "\n".join(lines)

@@ -1,19 +1,15 @@
 """What a conversion has made of each layer."""
 
 import dataclasses
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from kerasbnn.geometry.files import write_text
-from kerasbnn.models import printing
+from kerasbnn.models.printing import TableReport
 from kerasbnn.models.summarizing import byte_size
 
 WIDTH = 100
@@ -76,7 +72,7 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class ConversionReport:
+class ConversionReport(TableReport):
     """What `convert` has written.
 
     Attributes:
@@ -148,36 +144,8 @@ class ConversionReport:
             verification=None if checked is None else Verification(**checked),
         )
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """Return the report as JSON, and write it where a path is given.
-
-        Args:
-            path: File to write, or None.
-
-        Returns:
-            The text.
-        """
-        return write_text(json.dumps(self.to_dict(), indent=2) + "\n", path)
-
-    def show(
-        self,
-        *,
-        print_fn: Callable[[str], object] | None = None,
-        console: Console | None = None,
-    ):
-        """Print the report as a table.
-
-        Args:
-            print_fn: Function that is called with each line of plain text, instead of
-                printing.
-            console: `rich` console to print to. By default one for the standard output.
-        """
-        printing.print_table(_rendered(self), WIDTH, print_fn, console)
-
-    def __str__(self) -> str:
-        lines: list[str] = []
-        self.show(print_fn=lines.append)
-        return "\n".join(lines)
+    def _table(self):
+        return _rendered(self), WIDTH
 
 
 def _rendered(report):

@@ -1,19 +1,15 @@
 """What `probe` has written."""
 
 import dataclasses
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from kerasbnn.geometry.files import write_text
-from kerasbnn.models import printing
+from kerasbnn.models.printing import TableReport
 from kerasbnn.models.summarizing import byte_size
 
 WIDTH = 100
@@ -41,7 +37,7 @@ class ProbedKernel:
 
 
 @dataclass(frozen=True)
-class ProbeReport:
+class ProbeReport(TableReport):
     """What `probe` has written.
 
     Attributes:
@@ -85,31 +81,8 @@ class ProbeReport:
         layers = tuple(ProbedKernel(**layer) for layer in values["layers"])
         return cls(**{**known, "layers": layers})
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """Return the report as JSON, and write it where a path is given.
-
-        Args:
-            path: File to write, or None.
-
-        Returns:
-            The text.
-        """
-        return write_text(json.dumps(self.to_dict(), indent=2) + "\n", path)
-
-    def show(
-        self,
-        *,
-        print_fn: Callable[[str], object] | None = None,
-        console: Console | None = None,
-    ):
-        """Print the report as a table.
-
-        Args:
-            print_fn: Function that is called with each line of plain text, instead of
-                printing.
-            console: `rich` console to print to. By default one for the standard output.
-        """
-        printing.print_table(_rendered(self), WIDTH, print_fn, console)
+    def _table(self):
+        return _rendered(self), WIDTH
 
     def __str__(self) -> str:
         lines = [
