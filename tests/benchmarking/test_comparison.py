@@ -131,7 +131,7 @@ def test_without_the_delegate_the_rest_is_measured(model, monkeypatch, tmp_path)
     ("arguments", "error", "message"),
     [
         ({"data": np.zeros((2, 3, 3, 3))}, ValueError, "`data` must hold"),
-        ({"data": np.full((2, 11, 9, 3), np.nan)}, ValueError, "NaN or infinite"),
+        ({"data": np.full((2, 11, 9, 3), np.nan)}, ValueError, "must be finite"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1"),
         ({"batch_size": 1.5}, TypeError, "`batch_size` must be an integer"),
         ({"num_threads": "2"}, TypeError, "`num_threads` must be a number"),
