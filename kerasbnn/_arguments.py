@@ -59,6 +59,20 @@ def with_negative_pairs(argv: Iterable[str]) -> list[str]:
     return joined
 
 
+def add_input_shape_argument(parser: argparse.ArgumentParser):
+    """Declare `--input-shape`, the shape of one sample.
+
+    Args:
+        parser: The parser.
+    """
+    parser.add_argument(
+        "--input-shape",
+        type=shape_argument,
+        metavar="SIZES",
+        help="shape of one sample, such as 32,32,3; only for models that leave it open",
+    )
+
+
 def in_words_of_the_command(text: str, *names: str) -> str:
     """Name options of the command where an error names arguments in Python.
 

@@ -4,7 +4,7 @@ import argparse
 import warnings
 from pathlib import Path
 
-from kerasbnn._arguments import in_words_of_the_command, shape_argument
+from kerasbnn._arguments import add_input_shape_argument, in_words_of_the_command
 from kerasbnn._errors import CommandError
 from kerasbnn._input_files import add_input_arguments, given_inputs, lacks_channels
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
@@ -22,12 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     """
     parser.add_argument("model", type=Path, help="a model that Keras has saved")
     add_input_arguments(parser, "without it random inputs")
-    parser.add_argument(
-        "--input-shape",
-        type=shape_argument,
-        metavar="SIZES",
-        help="shape of one sample, such as 32,32,3; only for models that leave it open",
-    )
+    add_input_shape_argument(parser)
     for name, default, what in (
         ("batch-size", 1, "samples of one call"),
         ("threads", 1, "threads of one call"),

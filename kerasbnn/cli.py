@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasbnn._arguments import (
+    add_input_shape_argument,
     in_words_of_the_command,
-    shape_argument,
     with_negative_pairs,
 )
 from kerasbnn._errors import CommandError
@@ -91,12 +91,7 @@ def _parser(argv):
 
 def _add_summary_arguments(parser):
     parser.add_argument("model", type=Path, help="a model that Keras has saved")
-    parser.add_argument(
-        "--input-shape",
-        type=shape_argument,
-        metavar="SIZES",
-        help="shape of one sample, such as 32,32,3; only for models that leave it open",
-    )
+    add_input_shape_argument(parser)
     parser.add_argument(
         "--json", action="store_true", help="print the numbers as JSON, not as a table"
     )

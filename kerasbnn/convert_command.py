@@ -5,7 +5,7 @@ import math
 import warnings
 from pathlib import Path
 
-from kerasbnn._arguments import in_words_of_the_command, shape_argument
+from kerasbnn._arguments import add_input_shape_argument, in_words_of_the_command
 from kerasbnn._errors import CommandError
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 
@@ -20,12 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     """
     parser.add_argument("model", type=Path, help="a model that Keras has saved")
     parser.add_argument("output", type=Path, help="the .tflite file to write")
-    parser.add_argument(
-        "--input-shape",
-        type=shape_argument,
-        metavar="SIZES",
-        help="shape of one sample, such as 32,32,3; only for models that leave it open",
-    )
+    add_input_shape_argument(parser)
     parser.add_argument("--name", help="name of the model in the file")
     parser.add_argument(
         "--model-version", metavar="TEXT", help="version of the model in the file"

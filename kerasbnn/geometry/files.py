@@ -5,6 +5,32 @@ import tempfile
 from pathlib import Path
 
 
+def writable_path(path: str | Path) -> Path:
+    """Check, before any long work, that a file can be written there.
+
+    Args:
+        path: The file; another one that is there will be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: It is a folder, or there is no folder to write it into.
+
+    Example:
+        >>> from kerasbnn.geometry.files import writable_path
+        >>> writable_path("model.tflite").name
+        'model.tflite'
+    """
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "it is a folder"
+        if not path.is_dir():
+            problem = f"there is no folder '{path.parent}'"
+        raise FileNotFoundError(f"Cannot write '{path}': {problem}. Name a file.")
+    return path
+
+
 def write_bytes(content: bytes, path: str | Path):
     """Write a file under another name first, so that no half of it is ever there.
 
@@ -22,11 +48,7 @@ def write_bytes(content: bytes, path: str | Path):
         >>> Path("one.txt").read_text()
         '1'
     """
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        problem = f"'{path}' is a folder" if path.is_dir() else ""
-        problem = problem or f"there is no folder '{path.parent}'"
-        raise FileNotFoundError(f"Cannot write '{path}': {problem}. Name a file.")
+    path = writable_path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

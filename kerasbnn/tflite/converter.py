@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasbnn.geometry.files import write_bytes
+from kerasbnn.geometry.files import writable_path, write_bytes
 from kerasbnn.models.input_shapes import build
 from kerasbnn.models.layer_paths import checked_model
 from kerasbnn.runtime.composites import METADATA
@@ -110,15 +110,12 @@ def convert(
         for the dot product of bits.
     """
     checked_model(model)
-    path = Path(path)
     if decomposition not in DECOMPOSITIONS:
         raise ValueError(
             f"`decomposition` must be one of {DECOMPOSITIONS}. Received: "
             f"{decomposition!r}."
         )
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "it is a folder" if path.is_dir() else f"no folder '{path.parent}'"
-        raise FileNotFoundError(f"Cannot write '{path}': {problem}. Name a file.")
+    path = writable_path(path)
     options = {
         "input_shape": input_shape,
         "verify_samples": verify_samples,

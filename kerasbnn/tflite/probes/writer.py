@@ -7,7 +7,7 @@ import keras
 from kerasbnn import quantizers
 from kerasbnn.auditing import audit
 from kerasbnn.auditing.kernels import AuditedKernel, find_kernels
-from kerasbnn.geometry.files import write_bytes
+from kerasbnn.geometry.files import writable_path, write_bytes
 from kerasbnn.models.layer_paths import checked_model, named_layers
 from kerasbnn.probing.description import METADATA_KEY, ProbeDescription
 from kerasbnn.runtime.composites import METADATA
@@ -88,10 +88,7 @@ def probe(
         Anderson & Berg, arXiv 1705.07199.
     """
     checked_model(model)
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "it is a folder" if path.is_dir() else f"no folder '{path.parent}'"
-        raise FileNotFoundError(f"Cannot write '{path}': {problem}. Name a file.")
+    path = writable_path(path)
     if keras.backend.backend() != "tensorflow":
         options = {
             "input_shape": input_shape,
