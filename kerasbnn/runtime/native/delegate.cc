@@ -87,6 +87,13 @@ Tensor View(const tflite::Tensor& tensor) {
   return view;
 }
 
+// The memory that a tensor of this shape takes.
+size_t BytesOf(const Tensor& tensor) {
+  size_t bytes = tensor.type == Type::kFloat32 ? sizeof(float) : 1;
+  for (int size : tensor.dims) bytes *= static_cast<size_t>(size);
+  return bytes;
+}
+
 // Reads what a node is to compute; fails only by what it leaves in `problem`.
 void Describe(tflite::Context* context, const tflite::DelegateParameters* parameters,
               NodeState* state) {
@@ -167,10 +174,10 @@ tflite::Status Prepare(tflite::Context* context, tflite::Node* node) {
     if (!problem.empty()) return Fail(context, problem);
     state->pool = state->pools->Get(context, context->recommended_num_threads);
     const tflite::Status status = Resize(context, output, dims);
-    state->prepared_for.clear();
-    // The last input is the residual, or a constant.
-    for (int tensor : {state->inputs[0], state->inputs.back(), state->output}) {
-      state->prepared_for.emplace_back(tensor, context->tensors[tensor].bytes);
+    state->prepared_for = {{state->inputs[0], BytesOf(inputs[0])},
+                           {state->output, BytesOf(View(*output))}};
+    if (composite.residual) {
+      state->prepared_for.emplace_back(state->inputs[4], BytesOf(inputs[4]));
     }
     return status;
   });
@@ -180,10 +187,11 @@ tflite::Status Invoke(tflite::Context* context, tflite::Node* node) {
   auto* state = static_cast<NodeState*>(node->user_data);
   if (IsUnread(node)) return tflite::kOk;
   const tflite::Tensor* tensors = context->tensors;
-  // In a damaged file, another node may write the same tensor in another size.
+  // In a damaged file, a tensor may be smaller than its shape says, and another node may
+  // write the same tensor in another size.
   for (const auto& [tensor, bytes] : state->prepared_for) {
     if (tensors[tensor].bytes != bytes || (bytes > 0 && tensors[tensor].data == nullptr)) {
-      return Fail(context, "has an input or output whose size has changed");
+      return Fail(context, "has an input or output of another size than its shape");
     }
   }
   const bool has_residual = state->operation->composite().residual;
