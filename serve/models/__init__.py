@@ -1,0 +1,1 @@
+"""The models of a service: where they lie, and what runs them."""
