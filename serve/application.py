@@ -1,0 +1,135 @@
+"""The application: its parts, and when they begin and end."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from kerasbnn._version import __version__
+
+from .errors import ServiceError
+from .gate import UNEXPECTED, Gate
+from .geometry.routes import add_geometry
+from .models.served_model import ModelSet
+from .page.routes import add_page
+from .prediction.routes import add_prediction
+from .protocol.routes import add_protocol
+from .security import KeyCheck
+from .settings import Settings
+from .telemetry.metrics import Metrics, add_metrics
+
+DESCRIPTION = """Predictions of binary neural networks by the Open Inference Protocol,
+version 2, and the geometry of their layers: as it was when they were exported, and as it
+is for live requests."""
+
+
+@dataclass
+class Service:
+    """What the parts of the application share.
+
+    Attributes:
+        settings: As given.
+        models: The models.
+        keys: Says who may ask.
+        metrics: Counts.
+        ready: Whether requests are answered.
+        started: When it began, in seconds since 1970.
+    """
+
+    settings: Settings
+    models: ModelSet
+    keys: KeyCheck
+    metrics: Metrics
+    ready: bool = False
+    started: float = field(default_factory=time.time)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the application, with its models loaded.
+
+    Args:
+        settings: Settings; None takes those of the environment.
+
+    Returns:
+        An application for any server of ASGI; `app.state.service` is the `Service`.
+
+    Raises:
+        CommandError: There is no model, or a file cannot be served.
+
+    Example:
+        >>> from fastapi.testclient import TestClient
+        >>> from kerasbnn.serve import Settings, create_app
+        >>> with TestClient(create_app(Settings())) as client:
+        ...     client.get("/v2/health/ready").json()
+        {'ready': True}
+    """
+    settings = settings or Settings()
+    models = ModelSet.load(settings)
+    service = Service(settings, models, KeyCheck(settings), Metrics(models))
+    app = FastAPI(
+        title="kerasbnn",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    add_protocol(app, service)
+    add_prediction(app, service)
+    add_geometry(app, service)
+    add_metrics(app, service)
+    add_page(app, service)
+    _answer_errors_alike(app)
+    app.add_middleware(Gate, service=service)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI):
+    service: Service = app.state.service
+    for model in service.models:
+        model.start()
+    service.ready = True
+    yield
+    service.ready = False
+    await asyncio.gather(*(model.close() for model in service.models))
+
+
+def _answer_errors_alike(app: FastAPI):
+    """Give every error the form that clients of the protocol read."""
+
+    def answer(status, message, headers=None):
+        body = orjson.dumps({"error": message})
+        return Response(body, status, headers, "application/json")
+
+    @app.exception_handler(ServiceError)
+    async def refused(request: Request, error: ServiceError):
+        return answer(error.status, error.message, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def failed(request: Request, error: HTTPException):
+        message = str(error.detail)
+        if error.status_code == 404:
+            message = f"There is nothing at '{request.url.path[:200]}'. See /docs."
+        elif error.status_code == 405:
+            message = f"'{request.url.path[:200]}' has no {request.method[:20]}."
+        return answer(error.status_code, message, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError):
+        texts = []
+        for found in error.errors():
+            where = " ".join(str(part) for part in found["loc"])
+            texts.append(f"{where}: {found['msg']}.")
+        return answer(400, " ".join(texts))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception):
+        return answer(500, UNEXPECTED)

@@ -1,0 +1,170 @@
+"""What every request passes first: keys, an id, the clock, and the short way."""
+
+import itertools
+import logging
+import secrets
+import string
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from .errors import ServiceError
+from .protocol.routes import infer
+from .telemetry.logs import log_request
+
+if TYPE_CHECKING:
+    from .application import Service
+
+logger = logging.getLogger(__name__)
+
+# What asks whether the service is well has no key.
+OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
+
+REQUEST_ID = b"x-request-id"
+_LONGEST_ID = 128
+_ID_CHARACTERS = frozenset((string.ascii_letters + string.digits + "._-").encode())
+
+JSON_TYPE = (b"content-type", b"application/json")
+UNEXPECTED = "The service failed at this request, which is an error of its own."
+
+
+class Gate:
+    """The outermost application of ASGI.
+
+    It knows the paths that infer, and answers them itself: the routes, the validation
+    and the middleware of a web framework would take longer than the network does.
+
+    Args:
+        app: The application for everything else.
+        service: The service.
+    """
+
+    def __init__(self, app, service: "Service"):
+        self._app = app
+        self._service = service
+        self._paths: dict[str, tuple[str, str | None]] | None = None
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope, receive, send):
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = _Exchange(send, self._request_id(scope))
+        target = self._target(scope)
+        try:
+            if not self._is_allowed(scope):
+                raise ServiceError(
+                    401,
+                    "A key is needed: send it as 'Authorization: Bearer KEY'.",
+                    {"WWW-Authenticate": 'Basic realm="kerasbnn", charset="UTF-8"'},
+                )
+            if target is None:
+                scope["request_id"] = exchange.id.decode()
+                await self._app(scope, receive, exchange.send)
+            else:
+                status, headers, body = await infer(
+                    self._service, scope, receive, *target
+                )
+                await exchange.answer(status, headers, body)
+        except ServiceError as error:
+            await exchange.refuse(error)
+        except Exception:
+            logger.exception("Request %s failed", exchange.id.decode())
+            await exchange.refuse(ServiceError(500, UNEXPECTED))
+        self._record(scope, target, exchange, time.perf_counter() - started)
+
+    def _target(self, scope):
+        """Return name and version of the model that is to infer, or None."""
+        if scope["method"] != "POST":
+            return None
+        if self._paths is None:
+            self._paths = infer_paths(self._service.models)
+        return self._paths.get(scope["path"])
+
+    def _is_allowed(self, scope):
+        keys = self._service.keys
+        return (
+            not keys.is_needed
+            or scope["path"] in OPEN_PATHS
+            or keys.allows(scope["headers"])
+        )
+
+    def _request_id(self, scope) -> bytes:
+        for name, value in scope["headers"]:
+            if (
+                name == REQUEST_ID
+                and 0 < len(value) <= _LONGEST_ID
+                and _ID_CHARACTERS.issuperset(value)
+            ):
+                return value
+        return f"{self._prefix}-{next(self._numbers):x}".encode()
+
+    def _record(self, scope, target, exchange, seconds):
+        status = exchange.status
+        if target is not None:
+            route, model = "infer", target[0]
+        else:
+            route = getattr(scope.get("route"), "path", "other")
+            model = scope.get("path_params", {}).get("model_name", "")
+        self._service.metrics.observe(route, model, status, seconds)
+        wanted = self._service.settings.log_requests
+        if wanted == "all" or (wanted == "errors" and status >= 400):
+            log_request(scope, exchange.id.decode(), status, seconds)
+
+
+class _Exchange:
+    """The answer to one request."""
+
+    def __init__(self, send, request_id: bytes):
+        self._send = send
+        self.id = request_id
+        self.status = 499  # Nothing was sent: the client has gone.
+
+    async def send(self, message):
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (REQUEST_ID, self.id),
+            ]
+        await self._send(message)
+
+    async def answer(self, status, headers, body):
+        self.status = status
+        headers.append((b"content-length", b"%d" % len(body)))
+        headers.append((REQUEST_ID, self.id))
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": headers}
+        )
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, error: ServiceError):
+        if self.status != 499:
+            return  # The answer has begun.
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in error.headers.items()
+        ]
+        body = orjson.dumps({"error": error.message})
+        await self.answer(error.status, [JSON_TYPE, *headers], body)
+
+
+def infer_paths(models) -> dict[str, tuple[str, str | None]]:
+    """Return the paths on which models infer.
+
+    Args:
+        models: The models.
+
+    Returns:
+        Dict from the path to name and version, None for the last one.
+    """
+    paths: dict[str, tuple[str, str | None]] = {}
+    for model in models:
+        root = f"/v2/models/{model.name}"
+        paths[f"{root}/infer"] = (model.name, None)
+        paths[f"{root}/versions/{model.version}/infer"] = (model.name, model.version)
+    return paths
