@@ -1,6 +1,7 @@
 """Serves converted models over REST, with the geometry of live requests.
 
-Installed as `kerasbnn.serve`. It needs the extra `serve`, and never Keras or TensorFlow.
+Installed as `kerasbnn.serve`. It needs the extra `serve`; never Keras, nor
+TensorFlow.
 """
 
 import importlib

@@ -25,8 +25,8 @@ from .settings import Settings
 from .telemetry.metrics import Metrics, add_metrics
 
 DESCRIPTION = """Predictions of binary neural networks by the Open Inference Protocol,
-version 2, and the geometry of their layers: as it was when they were exported, and as it
-is for live requests."""
+version 2, and the geometry of their layers: as it was when they were exported, and as
+it is for live requests."""
 
 
 @dataclass

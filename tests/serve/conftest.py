@@ -7,13 +7,13 @@ import time
 import pytest
 import uvicorn
 
-from kerasbnn.serve.server import configuration
-from kerasbnn.serve.settings import Settings
-
 
 @contextlib.contextmanager
 def running(**settings):
     """Run a server in a thread; yields its address, such as http://127.0.0.1:4711."""
+    from kerasbnn.serve.server import configuration
+    from kerasbnn.serve.settings import Settings
+
     settings = {"port": 0, "log_requests": "none", "batching": "off"} | settings
     server = uvicorn.Server(configuration(Settings(**settings)))
     thread = threading.Thread(target=server.run, daemon=True)
