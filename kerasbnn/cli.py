@@ -55,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     argv = with_negative_pairs(sys.argv[1:] if argv is None else argv)
-    arguments = _parser(argv).parse_args(argv)
-    command = COMMANDS[arguments.command]
+    chosen = next((word for word in argv if not word.startswith("-")), None)
     try:
-        status = command.run(arguments)
+        arguments = _parser(chosen).parse_args(argv)
+        status = COMMANDS[arguments.command].run(arguments)
         sys.stdout.flush()
         return status
     except CommandError as error:
-        print(f"kerasbnn {arguments.command}: {error}", file=sys.stderr)
+        print(f"kerasbnn {chosen}: {error}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Python would complain at exit.
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser(argv):
+def _parser(chosen):
     parser = argparse.ArgumentParser(
         prog="kerasbnn", description="Train, understand and ship 1-bit neural networks."
     )
@@ -79,7 +79,6 @@ def _parser(argv):
     )
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     # Only the command at hand declares its arguments, so that no other is loaded.
-    chosen = next((word for word in argv if not word.startswith("-")), None)
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(
             name, help=command.help, description=command.help
@@ -144,6 +143,10 @@ COMMANDS = {
     "demo": _command_of(
         "kerasbnn.demo",
         "train a small binary network on images of digits, audit and convert it",
+    ),
+    "serve": _command_of(
+        "kerasbnn.serve.command",
+        "answer over REST: predictions of converted models, and their geometry",
     ),
     "summary": Command(
         "show the bits, bytes and multiply-accumulates of a saved model",
