@@ -1,7 +1,9 @@
 """Runs a probe file."""
 
 import os
-from typing import TypeGuard
+from typing import Any, TypeGuard
+
+from numpy.typing import NDArray
 
 from kerasbnn.probing.description import METADATA_KEY, ProbeDescription
 from kerasbnn.probing.statistics import ProbeStatistics, check_outputs
@@ -85,14 +87,30 @@ class Probe:
             ModelError: LiteRT cannot run the file on such inputs.
         """
         batch_size = checked_batch_size(batch_size)
-        arrays = checked_inputs(x, self._signature)
+        arrays = self.named_inputs(x)
+        samples = len(next(iter(arrays.values())))
         statistics = ProbeStatistics(self.description)
-        for start in range(0, len(arrays[0]), batch_size):
-            part = [array[start : start + batch_size] for array in arrays]
-            named = dict(zip(self._signature.inputs, part, strict=True))
-            outputs = self._interpreter.predict(named, batch_size=batch_size)
-            statistics.update(outputs, len(part[0]))
+        for start in range(0, samples, batch_size):
+            part = {n: a[start : start + batch_size] for n, a in arrays.items()}
+            outputs = self._interpreter.predict(part, batch_size=batch_size)
+            statistics.update(outputs, min(batch_size, samples - start))
         return statistics
+
+    def named_inputs(self, x) -> dict[str, NDArray[Any]]:
+        """Return inputs as the file takes them.
+
+        Args:
+            x: As for `measure`.
+
+        Returns:
+            An array for each input, by name, of the file's dtypes.
+
+        Raises:
+            ValueError: Number, names or shapes are not those of the file.
+            TypeError: A dtype is not.
+        """
+        arrays = checked_inputs(x, self._signature)
+        return dict(zip(self._signature.inputs, arrays, strict=True))
 
     @property
     def inputs(self) -> dict[str, tuple[int | None, ...]]:
