@@ -63,11 +63,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         CommandError: There is no model, or a file cannot be served.
 
     Example:
-        >>> from fastapi.testclient import TestClient
         >>> from kerasbnn.serve import Settings, create_app
-        >>> with TestClient(create_app(Settings())) as client:
-        ...     client.get("/v2/health/ready").json()
-        {'ready': True}
+        >>> app = create_app(Settings(port=9000))
+        >>> app.state.service.models.names
+        ['digits']
     """
     settings = settings or Settings()
     models = ModelSet.load(settings)

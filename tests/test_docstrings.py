@@ -2,16 +2,15 @@
 
 import doctest
 import importlib
-import pkgutil
 
 import keras
 import pytest
 
-import kerasbnn
+from tests.helpers.modules import all_modules
 
 MODULES = sorted(
     module.name
-    for module in pkgutil.walk_packages(kerasbnn.__path__, "kerasbnn.")
+    for module in all_modules()
     if not module.name.endswith("__main__")
 )
 

@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import pkgutil
 import shutil
 import subprocess
 import sys
@@ -13,14 +12,15 @@ import numpy as np
 import pytest
 
 import kerasbnn
+from tests.helpers.modules import all_modules
 from tests.helpers.processes import ROOT, run_python
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 MODULES = [
-    f"kerasbnn.{found.name}"
-    for found in pkgutil.iter_modules(kerasbnn.__path__)
-    if not found.name.startswith("_")
+    found.name
+    for found in all_modules()
+    if found.name.count(".") == 1 and not found.name.startswith("kerasbnn._")
 ]
 
 
@@ -53,6 +53,30 @@ def test_the_geometry_never_loads_keras(first, tmp_path):
     loaded = run_code(f"{first}; {use};" + LOADED, folder=tmp_path)
     assert {"kerasbnn", "numpy"} <= set(loaded)
     assert not {"keras", "rich", "scipy", "matplotlib", *BACKENDS} & set(loaded)
+
+
+def test_the_service_never_loads_keras(tmp_path):
+    code = """
+import asyncio, httpx
+from kerasbnn.serve import Settings, create_app
+
+async def ask():
+    transport = httpx.ASGITransport(create_app(Settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+        inputs = {"name": "x", "shape": [1, 8, 8, 1], "datatype": "FP32"}
+        inputs["data"] = [0.0] * 64
+        answer = await client.get("/v2/models/digits")
+        inputs["name"] = answer.json()["inputs"][0]["name"]
+        body = {"inputs": [inputs]}
+        answer = await client.post("/v2/models/digits/infer", json=body)
+        assert answer.status_code == 200, answer.text
+        assert (await client.get("/")).status_code == 200
+
+asyncio.run(ask())
+"""
+    loaded = run_code(code + LOADED, folder=tmp_path)
+    assert {"kerasbnn", "fastapi", "numpy"} <= set(loaded)
+    assert not {"keras", "scipy", "matplotlib", "sklearn", *BACKENDS} & set(loaded)
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
@@ -171,7 +195,7 @@ def test_a_saved_model_loads_after_any_import_order(tmp_path):
             report["outputs"], expected, rtol=1e-5, err_msg=order
         )
     # Importing Keras and kerasbnn is enough for Keras to know all that we register.
-    for found in pkgutil.walk_packages(kerasbnn.__path__, "kerasbnn."):
+    for found in all_modules():
         importlib.import_module(found.name)
     registered = {
         name
@@ -220,7 +244,7 @@ def test_what_is_missing_is_named_with_the_line_that_installs_it(missing, tmp_pa
 
 def test_no_module_bears_the_name_of_something_its_package_exports():
     # Importing such a module would put it in the place of the function.
-    found = list(pkgutil.walk_packages(kerasbnn.__path__, "kerasbnn."))
+    found = all_modules()
     packages = ["kerasbnn", *(item.name for item in found if item.ispkg)]
     assert {"kerasbnn.layers", "kerasbnn.quantizers", "kerasbnn.geometry"} <= {
         *packages
@@ -260,16 +284,23 @@ PLANTS = {
         "The runtime and the reading of probes need",
     ),
     "quantizers/base.py": ("from kerasbnn import layers", "lines below its own"),
+    "../serve/gate.py": ("import keras", "The service needs neither Keras"),
+    "../serve/geometry/monitor.py": (
+        "from kerasbnn.auditing import audit",
+        "The service needs neither Keras",
+    ),
+    "../serve/models/served_model.py": ("import scipy", "The service needs neither"),
 }
 
 
 @pytest.mark.parametrize("file", [None, *PLANTS])
 def test_the_import_contracts_hold_and_can_break(file, tmp_path):
-    shutil.copytree(
-        ROOT / "kerasbnn",
-        tmp_path / "kerasbnn",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    for folder in ("kerasbnn", "serve"):
+        shutil.copytree(
+            ROOT / folder,
+            tmp_path / folder,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     if file is not None:
         planted = tmp_path / "kerasbnn" / file
