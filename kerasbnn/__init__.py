@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kerasbnn.auditing import audit
     from kerasbnn.benchmarking import benchmark
     from kerasbnn.binarizing import binarize
+    from kerasbnn.exporting import export
     from kerasbnn.layers import (
         QuantConv1D,
         QuantConv1DTranspose,
@@ -69,6 +70,7 @@ __all__ = [
     "callbacks",
     "constraints",
     "convert",
+    "export",
     "geometry",
     "layers",
     "metrics",
@@ -88,6 +90,7 @@ _FUNCTIONS = {
     "benchmark": "benchmarking",
     "binarize": "binarizing",
     "convert": "tflite",
+    "export": "exporting",
 }
 _MODULES = [
     name

@@ -53,6 +53,31 @@ def checked_number(
     return value
 
 
+def checked_count(name: str, value) -> int:
+    """Return `value` if it is a whole number from 1 on, or raise.
+
+    Args:
+        name: What the value is called in the error message.
+        value: The value to check.
+
+    Returns:
+        `value` as an int.
+
+    Raises:
+        TypeError: `value` is not a whole number.
+        ValueError: `value` is NaN or below 1.
+
+    Example:
+        >>> from kerasbnn._checks import checked_count
+        >>> checked_count("max_samples", 512)
+        512
+    """
+    checked_number(name, value, minimum=1)
+    if not isinstance(value, numbers.Integral):
+        raise TypeError(f"`{name}` must be an integer. Received: {value!r}.")
+    return int(value)
+
+
 def suggestion(name: str, known) -> str:
     """Name the nearest of the known names, or nothing when none is near.
 

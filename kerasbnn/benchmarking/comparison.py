@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from kerasbnn._checks import checked_number
+from kerasbnn._checks import checked_count, checked_number
 from kerasbnn.benchmarking.float_twins import float_twins
 from kerasbnn.benchmarking.machine import cpu_name, versions
 from kerasbnn.benchmarking.report import (
@@ -106,7 +106,7 @@ def benchmark(
         ("num_threads", num_threads),
         ("max_samples", max_samples),
     ):
-        _checked_count(name, value)
+        checked_count(name, value)
     checked_number("seconds", seconds, minimum=0, exclusive=True)
     samples = _samples(model, data, max_samples, input_shape)
     with _Progress(verbose) as progress:
@@ -157,12 +157,6 @@ def benchmark(
             for name, content in contents.items()
         ),
     )
-
-
-def _checked_count(name, value):
-    checked_number(name, value, minimum=1)
-    if int(value) != value:
-        raise TypeError(f"`{name}` must be an integer. Received: {value!r}.")
 
 
 def _samples(model, data, max_samples, input_shape):
