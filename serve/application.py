@@ -38,7 +38,8 @@ class Service:
         models: The models.
         keys: Says who may ask.
         metrics: Counts.
-        ready: Whether requests are answered.
+        ready: Whether the service wants requests.
+        draining: Whether it is about to end, and connections close with their answers.
         started: When it began, in seconds since 1970.
     """
 
@@ -47,7 +48,13 @@ class Service:
     keys: KeyCheck
     metrics: Metrics
     ready: bool = False
+    draining: bool = False
     started: float = field(default_factory=time.time)
+
+    def drain(self):
+        """Say to who asks that the service is about to end."""
+        self.ready = False
+        self.draining = True
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -97,7 +104,7 @@ async def _lifespan(app: FastAPI):
         model.start()
     service.ready = True
     yield
-    service.ready = False
+    service.drain()
     await asyncio.gather(*(model.close() for model in service.models))
 
 

@@ -25,6 +25,7 @@ REQUEST_ID = b"x-request-id"
 _LONGEST_ID = 128
 _ID_CHARACTERS = frozenset((string.ascii_letters + string.digits + "._-").encode())
 
+CLOSE = (b"connection", b"close")
 JSON_TYPE = (b"content-type", b"application/json")
 UNEXPECTED = "The service failed at this request, which is an error of its own."
 
@@ -53,7 +54,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        exchange = _Exchange(send, self._request_id(scope))
+        exchange = _Exchange(send, self._request_id(scope), self._service)
         target = self._target(scope)
         try:
             if not self._is_allowed(scope):
@@ -119,28 +120,31 @@ class Gate:
 class _Exchange:
     """The answer to one request."""
 
-    def __init__(self, send, request_id: bytes):
+    def __init__(self, send, request_id: bytes, service: "Service"):
         self._send = send
+        self._service = service
         self.id = request_id
         self.status = 499  # Nothing was sent: the client has gone.
 
     async def send(self, message):
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [
-                *message.get("headers", ()),
-                (REQUEST_ID, self.id),
-            ]
+            message["headers"] = [*message.get("headers", ()), *self._headers()]
         await self._send(message)
 
     async def answer(self, status, headers, body):
         self.status = status
         headers.append((b"content-length", b"%d" % len(body)))
-        headers.append((REQUEST_ID, self.id))
+        headers += self._headers()
         await self._send(
             {"type": "http.response.start", "status": status, "headers": headers}
         )
         await self._send({"type": "http.response.body", "body": body})
+
+    def _headers(self):
+        if self._service.draining:
+            return ((REQUEST_ID, self.id), CLOSE)
+        return ((REQUEST_ID, self.id),)
 
     async def refuse(self, error: ServiceError):
         if self.status != 499:

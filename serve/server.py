@@ -1,15 +1,55 @@
 """Runs the application in uvicorn."""
 
+import asyncio
+import time
+
 import uvicorn
 
-from .application import create_app
+from .application import Service, create_app
 from .security import check_exposure
 from .settings import Settings
 from .telemetry.logs import set_up
 
-# Heads of requests that are larger are refused by the parser.
-LARGEST_HEAD = 64 * 1024
+# Connections that may wait to be accepted.
 WAITING_CONNECTIONS = 2048
+
+# At the end, what is silent for so long, in seconds, has nothing more to say.
+SILENCE = 0.5
+
+
+class Server(uvicorn.Server):
+    """A server that answers what was sent before it ends.
+
+    uvicorn alone closes connections at once where no request is running, although one
+    may have been sent already. Here each connection is told to close with its next
+    answer, and closed by the server only when all are silent.
+
+    Args:
+        settings: Settings.
+
+    Raises:
+        CommandError: There is no model, or a file cannot be served.
+    """
+
+    def __init__(self, settings: Settings):
+        app = create_app(settings)
+        self.service: Service = app.state.service
+        super().__init__(_configuration(app, settings))
+
+    async def shutdown(self, sockets=None):
+        """Answer what was sent, then close."""
+        self.service.drain()
+        for server in self.servers:
+            server.close()
+        state = self.server_state
+        deadline = time.monotonic() + self.service.settings.shutdown_timeout
+        while state.connections and not self.force_exit:
+            answered = state.total_requests
+            await asyncio.sleep(SILENCE)
+            is_silent = state.total_requests == answered and not state.tasks
+            if is_silent or time.monotonic() > deadline:
+                break
+        await super().shutdown(sockets)
 
 
 def serve(settings: Settings) -> int:
@@ -26,30 +66,21 @@ def serve(settings: Settings) -> int:
     """
     check_exposure(settings)
     set_up(settings)
-    server = uvicorn.Server(configuration(settings))
-    server.run()
+    Server(settings).run()
     return 0
 
 
-def configuration(settings: Settings) -> uvicorn.Config:
-    """Return how uvicorn is to run the application.
-
-    Args:
-        settings: Settings.
-
-    Returns:
-        The configuration, with the application in it.
-    """
+def _configuration(app, settings):
     return uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
-        # What costs most per request after the application itself.
+        # The parser is what costs most per request after the application itself.
         http="httptools",
         ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
         backlog=WAITING_CONNECTIONS,
-        timeout_graceful_shutdown=round(settings.shutdown_timeout) or 1,
+        timeout_graceful_shutdown=max(round(settings.shutdown_timeout), 1),
     )

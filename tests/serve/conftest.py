@@ -5,17 +5,16 @@ import threading
 import time
 
 import pytest
-import uvicorn
 
 
 @contextlib.contextmanager
 def running(**settings):
     """Run a server in a thread; yields its address, such as http://127.0.0.1:4711."""
-    from kerasbnn.serve.server import configuration
+    from kerasbnn.serve.server import Server
     from kerasbnn.serve.settings import Settings
 
     settings = {"port": 0, "log_requests": "none", "batching": "off"} | settings
-    server = uvicorn.Server(configuration(Settings(**settings)))
+    server = Server(Settings(**settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
