@@ -113,7 +113,7 @@ def default_epochs(num_images):
     return min(MOST_EPOCHS, max(3, IMAGES_TO_SEE // num_images))
 
 
-def train(images, epochs=None, seed=0, verbose=1):
+def train(images, epochs=None, seed=0, verbose=1, filters=FILTERS):
     """Train a binary convolutional network with `model.fit`.
 
     Every layer has binary weights, and every layer but the first binary inputs.
@@ -123,6 +123,7 @@ def train(images, epochs=None, seed=0, verbose=1):
         epochs: Number of epochs; None chooses by the number of images.
         seed: Of the initial weights, the order of the images and their jitter.
         verbose: As for `model.fit`.
+        filters: Channels of each convolution.
 
     Returns:
         The trained model and the history of its training, a dict of lists.
@@ -137,7 +138,7 @@ def train(images, epochs=None, seed=0, verbose=1):
     model = binarynet_cifar10(
         input_shape=images.x_train.shape[1:],
         num_classes=images.num_classes,
-        filters=FILTERS,
+        filters=filters,
         units=(),
         pad_values=1,
         # The usual 0.999 would need thousands of steps to settle.
