@@ -1,0 +1,138 @@
+"""Reads the body of a request: bounded in bytes and in time, decompressed."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ServiceError
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+# What zlib calls the formats.
+_WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+
+# To decompress more than this takes longer than to hand it to a thread.
+_MOST_INLINE = 64 * 1024
+
+
+async def read_body(
+    headers: Mapping[bytes, bytes], receive: Receive, limits: "Settings"
+) -> bytes:
+    """Read a body, and decompress it as `Content-Encoding` says.
+
+    Args:
+        headers: Headers of the request, with names in lower case.
+        receive: Gives the messages of ASGI.
+        limits: Bytes and seconds that a body may take.
+
+    Returns:
+        The body.
+
+    Raises:
+        ServiceError: It is too large (413), too slow (408), compressed in an unknown
+            way (415) or badly (400), or the client has gone (499).
+    """
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit():
+        raise ServiceError(400, "Content-Length must be a number of bytes.")
+    if int(announced) > limits.max_body:
+        raise _too_large(f"{int(announced)} bytes", limits)
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in _WINDOW_BITS and encoding not in (b"identity", b""):
+        raise ServiceError(
+            415,
+            f"Content-Encoding '{encoding[:50].decode('latin-1')}' is not known. "
+            "Expected gzip or deflate, or none.",
+            {"Accept-Encoding": "gzip, deflate"},
+        )
+    try:
+        async with asyncio.timeout(limits.body_timeout):
+            body = await _received(receive, limits)
+    except TimeoutError:
+        raise ServiceError(
+            408,
+            f"The body did not arrive within {limits.body_timeout:g} s. Send fewer "
+            "rows at once, or compress them.",
+            {"Connection": "close"},
+        ) from None
+    if encoding not in _WINDOW_BITS:
+        return body
+    most = limits.max_decompressed_body
+    if len(body) <= _MOST_INLINE:
+        return decompressed(body, encoding, most)
+    return await asyncio.to_thread(decompressed, body, encoding, most)
+
+
+def decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
+    """Decompress, but never to more than is allowed.
+
+    Args:
+        body: Compressed bytes.
+        encoding: `b"gzip"`, or `b"deflate"` for the format of zlib.
+        most: Bytes that may come out.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        ServiceError: More would come out (413), or they are damaged, cut short or
+            followed by others (400).
+
+    Example:
+        >>> import gzip
+        >>> from kerasbnn.serve.protocol.bodies import decompressed
+        >>> decompressed(gzip.compress(b"{}"), b"gzip", 100)
+        b'{}'
+    """
+    inflater = zlib.decompressobj(_WINDOW_BITS[encoding])
+    name = encoding.decode()
+    try:
+        content = inflater.decompress(body, most + 1)
+    except zlib.error as error:
+        raise ServiceError(
+            400,
+            f"The body is not what Content-Encoding '{name}' says: {error}. Expected "
+            "the format of gzip, or that of zlib for deflate.",
+        ) from error
+    if len(content) > most:
+        raise ServiceError(
+            413,
+            f"The body has more than {most} bytes once decompressed, the most that is "
+            "taken. Send fewer rows at once.",
+        )
+    if not inflater.eof:
+        raise ServiceError(400, f"The {name} of the body is cut short. Send all of it.")
+    if inflater.unused_data:
+        raise ServiceError(
+            400,
+            f"{len(inflater.unused_data)} bytes follow the end of the {name} of the "
+            "body. Compress all of it in one piece.",
+        )
+    return content
+
+
+async def _received(receive, limits) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ServiceError(499, "The client has gone before its body had arrived.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limits.max_body:
+            raise _too_large("more", limits)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _too_large(found, limits):
+    return ServiceError(
+        413,
+        f"The body has {found}, and {limits.max_body} bytes are the most that is "
+        "taken. Send fewer rows at once.",
+    )
