@@ -142,7 +142,11 @@ COMMANDS = {
     ),
     "demo": _command_of(
         "kerasbnn.demo",
-        "train a small binary network on images of digits, audit and convert it",
+        "train a small binary network on images of digits, audit and export it",
+    ),
+    "export": _command_of(
+        "kerasbnn.export_command",
+        "write all that `kerasbnn serve` needs of a saved model into one folder",
     ),
     "serve": _command_of(
         "kerasbnn.serve.command",

@@ -1,12 +1,13 @@
 """The command `kerasbnn convert`: a saved model as a compact .tflite file."""
 
 import argparse
-import math
 import warnings
 from pathlib import Path
 
 from kerasbnn._arguments import add_input_shape_argument, in_words_of_the_command
 from kerasbnn._errors import CommandError
+from kerasbnn._metadata_arguments import add_metadata_arguments, given_labels
+from kerasbnn._output_files import check_output
 from kerasbnn._saved_models import check_model_file, load_model, start_keras
 
 INSTALL = 'Run: pip install "kerasbnn[tflite]".'
@@ -25,18 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument(
         "--model-version", metavar="TEXT", help="version of the model in the file"
     )
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        metavar="FILE",
-        help="a text file with a name for each output, one to a line",
-    )
-    parser.add_argument(
-        "--normalization",
-        type=_mean_and_std,
-        metavar="MEAN,STD",
-        help="the model takes (raw - MEAN) / STD, such as 127.5,127.5",
-    )
+    add_metadata_arguments(parser)
     parser.add_argument(
         "--decomposition",
         choices=("int8", "float"),
@@ -79,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.json is not None:
         check_output(arguments.json)
-    labels = None if arguments.labels is None else read_labels(arguments.labels)
+    labels = given_labels(arguments)
     start_keras("tflite")
     convert = import_convert()
     from kerasbnn.runtime.errors import DelegateError
@@ -124,60 +114,3 @@ def import_convert():
     except ModuleNotFoundError as error:
         raise CommandError(f"{error.name!r} is not installed. {INSTALL}") from error
     return convert
-
-
-def check_output(path: Path):
-    """Check that a file can be written.
-
-    Args:
-        path: The file.
-
-    Raises:
-        CommandError: It cannot.
-    """
-    if path.is_dir():
-        raise CommandError(f"'{path}' is a folder. Name a file in it.")
-    if not path.parent.is_dir():
-        raise CommandError(f"there is no folder '{path.parent}'.")
-
-
-def read_labels(path: Path) -> list[str]:
-    r"""Read one name from each line of a file.
-
-    Args:
-        path: A text file.
-
-    Returns:
-        The names; empty lines at the end do not count.
-
-    Raises:
-        CommandError: There is no such file, or it is no text.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from kerasbnn.convert_command import read_labels
-        >>> _ = Path("labels.txt").write_text("cat\ndog\n")
-        >>> read_labels(Path("labels.txt"))
-        ['cat', 'dog']
-    """
-    if not path.exists():
-        raise CommandError(f"--labels: there is no file '{path}'.")
-    try:
-        return path.read_text("utf-8").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(
-            f"'{path}' cannot be read as a text file with a name on each line."
-        ) from error
-
-
-def _mean_and_std(text):
-    try:
-        mean, std = (float(part) for part in text.split(","))
-    except ValueError:
-        mean = std = 0.0
-    if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
-        raise argparse.ArgumentTypeError(
-            f"expected two numbers such as 127.5,127.5, the second above 0, but got "
-            f"{text!r}"
-        )
-    return {"mean": mean, "std": std}

@@ -88,7 +88,10 @@ def export(
     Example:
         >>> import keras, numpy as np
         >>> import kerasbnn
-        >>> binary = {"kernel_quantizer": "ste_sign", "use_bias": False}
+        >>> binary = {
+        ...     "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip",
+        ...     "use_bias": False,
+        ... }
         >>> model = keras.Sequential([
         ...     keras.Input((64,)),
         ...     kerasbnn.QuantDense(32, **binary),

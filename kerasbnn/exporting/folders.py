@@ -74,7 +74,7 @@ def check_replaceable(folder: Path, overwrite: bool):
         )
     if found and not overwrite:
         raise FileExistsError(
-            f"'{folder}' holds a model already. Name the next version, or set "
+            f"'{folder}' holds a model already. Name the next version, or use "
             "`overwrite` to replace it."
         )
 
