@@ -31,12 +31,10 @@ def classified(
     # Reversed twice, so that a stable order puts the first of equal ones first.
     ascending = np.argsort(scores[:, ::-1], axis=1, kind="stable")
     best = scores.shape[1] - 1 - ascending[:, ::-1][:, :count]
+    highest = np.take_along_axis(scores, best, axis=1)
     texts = [
         _text(score, index, labels)
-        for indices, values in zip(
-            best, np.take_along_axis(scores, best, 1), strict=True
-        )
-        for index, score in zip(indices, values, strict=True)
+        for score, index in zip(highest.ravel(), best.ravel(), strict=True)
     ]
     return texts, [rows, count]
 

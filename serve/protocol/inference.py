@@ -98,6 +98,6 @@ async def _inferred(
     except TimeoutError:
         raise ServiceError(
             504,
-            f"Model '{model.name}' did not answer within the {microseconds} us that the "
-            "request gives. Give it more time.",
+            f"Model '{model.name}' did not answer within {microseconds} us, the "
+            "'timeout' of the request. Give it more.",
         ) from None

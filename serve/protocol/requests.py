@@ -137,8 +137,8 @@ def _raw_request(body, inputs, limits) -> InferRequest:
     if others or -1 in spec.shape[1:] or not spec.shape:
         raise ServiceError(
             400,
-            f"{HEADER_LENGTH} is 0: the body is the data of the only input, whose sizes "
-            "are all known but for that of the batch. But the model takes "
+            f"{HEADER_LENGTH} is 0: the body is the data of the only input, of which "
+            "all sizes but that of the batch are known. But the model takes "
             f"{described(inputs.values())}. Put JSON before the data.",
         )
     per_row = size_of(spec.shape[1:]) * spec.dtype.itemsize

@@ -48,7 +48,10 @@ def encode_response(
         tensors.append(tensor)
         if content is not None:
             binary.append(content)
-    document = {"model_name": model.name, "model_version": model.version}
+    document: dict[str, Any] = {
+        "model_name": model.name,
+        "model_version": model.version,
+    }
     if request.id is not None:
         document["id"] = request.id
     document["outputs"] = tensors

@@ -24,8 +24,7 @@ _VERSION = "/v2/models/{model_name}/versions/{version}"
 
 # What clients of other servers ask for, by path.
 _MISSING = {
-    "/v2/repository/{rest:path}": "cannot load or unload models while it runs. Start it "
-    "with another folder of models",
+    "/v2/repository/{rest:path}": "loads its models when it is started only",
     "/v2/systemsharedmemory/{rest:path}": "has no shared memory. Send binary data",
     "/v2/cudasharedmemory/{rest:path}": "has no shared memory. Send binary data",
     "/v2/trace/setting": "has no traces",
@@ -83,9 +82,13 @@ def _add_server(app, service):
 
 
 def _add_models(app, service):
+    models, max_rows = service.models, service.settings.max_rows
+
     def add(ending, schema, summary, content: Callable[["ServedModel"], Any]):
         async def endpoint(request: Request):
-            return _json(content(service.models.get(**request.path_params)))
+            asked = request.path_params
+            model = models.get(asked["model_name"], asked.get("version"))
+            return _json(content(model))
 
         for path in (_MODEL, _VERSION):
             _add(
@@ -95,10 +98,9 @@ def _add_models(app, service):
                 schema,
                 summary,
                 schemas.errors(404),
-                _path_parameters(path, service.models),
+                _path_parameters(path, models),
             )
 
-    models, max_rows = service.models, service.settings.max_rows
     add(
         "",
         schemas.METADATA,
