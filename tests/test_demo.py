@@ -13,6 +13,7 @@ from tests.helpers.delegates import has_delegate
 from tests.helpers.processes import run_python
 
 IS_CONVERTING = keras.backend.backend() == "tensorflow"
+FILE = "models/digits/1/model.tflite"
 needs_tensorflow = pytest.mark.skipif(not IS_CONVERTING, reason="TensorFlow converts")
 
 
@@ -85,11 +86,17 @@ def test_the_demo_takes_a_file_of_images(tmp_path, capsys):
     digits = datasets.load_digits()
     pixels = {name: getattr(digits, name)[:64] for name in ("x_train", "x_test")}
     labels = {name: getattr(digits, name)[:64] for name in ("y_train", "y_test")}
-    np.savez(tmp_path / "digits.npz", **pixels, **labels)
-    arguments = ["--data", str(tmp_path / "digits.npz"), "--out", str(tmp_path / "out")]
+    np.savez(tmp_path / "my digits.npz", **pixels, **labels)
+    out = tmp_path / "my out"
+    arguments = ["--data", str(tmp_path / "my digits.npz"), "--out", str(out)]
     assert main(["demo", *arguments, "--epochs", "1"]) == 0
-    assert "digits.npz" in capsys.readouterr().out
-    assert (tmp_path / "out" / "model.keras").is_file()
+    printed = capsys.readouterr().out
+    assert "my digits.npz" in printed
+    assert (out / "model.keras").is_file()
+    if IS_CONVERTING:
+        assert (out / "models" / "my-digits" / "1" / "geometry.json").is_file()
+        assert f"kerasbnn serve '{out}/models'" in printed
+        assert f"curl --form 'image=@{out}/image.png' http://127.0.0.1" in printed
 
 
 @pytest.mark.parametrize(
@@ -132,7 +139,7 @@ def test_the_file_predicts_what_keras_predicts(trained):
     for name, uses_delegate in (("in LiteRT", False), ("and our delegate", True)):
         if uses_delegate and not has_delegate():
             continue
-        with Interpreter(folder / "model.tflite", delegate=uses_delegate) as file:
+        with Interpreter(folder / FILE, delegate=uses_delegate) as file:
             classes = file.predict(digits.x_test).argmax(axis=1)
         np.testing.assert_array_equal(classes, expected)
         (line,) = [line for line in printed.splitlines() if f"{name}  " in line]
@@ -141,16 +148,60 @@ def test_the_file_predicts_what_keras_predicts(trained):
 
 
 @needs_tensorflow
-def test_the_demo_ends_with_the_benchmark(trained):
+def test_the_demo_shows_the_benchmark_and_names_what_it_has_written(trained):
     folder, printed = trained
     _, table = printed.split("What that brings:")
     for text in ("float32 twin", "int8 twin", "packed + delegate", "on 256 samples"):
         assert text in table
-    *_, last = table.splitlines()
     names = ["model.keras", "history.json", "learning_curve.png", "geometry.html"]
-    names += ["model.tflite", "benchmark.png"]
-    assert last == "Written: " + ", ".join(str(folder / name) for name in names)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    names += ["models/digits/1", "benchmark.png", "image.png"]
+    written = "Written: " + ", ".join(str(folder / name) for name in names)
+    assert written in table.splitlines()
+    tops = {name.partition("/")[0] for name in names}
+    assert {path.name for path in folder.iterdir()} == tops
+
+
+@needs_tensorflow
+def test_the_demo_ends_with_the_commands_that_serve(trained):
+    folder, printed = trained
+    url = "http://127.0.0.1:8000/v2/models/digits"
+    assert printed.endswith(
+        "Serve it:\n"
+        f"  kerasbnn serve {folder}/models\n"
+        "and ask it, in another terminal, for a prediction and the geometry:\n"
+        f"  curl --form image=@{folder}/image.png {url}/predict\n"
+        f"  curl {url}/geometry\n"
+    )
+
+
+@needs_tensorflow
+def test_the_image_is_the_held_out_one_as_the_service_will_read_it(trained):
+    from PIL import Image
+
+    folder, printed = trained
+    digits = datasets.load_digits(seed=0)
+    pixels = np.asarray(Image.open(folder / "image.png"))
+    assert pixels.shape == (8, 8)
+    assert pixels.dtype == np.uint8
+    with Interpreter(folder / FILE, delegate=False) as file:
+        scaling = file.metadata["normalization"]
+    values = (pixels.astype("float32") - scaling["mean"]) / scaling["std"]
+    # Half a shade of the 256.
+    np.testing.assert_allclose(values, digits.x_test[0, ..., 0], atol=0.5 / 127.4)
+    line = f"{folder / 'image.png'} is a held-out image of class {digits.y_test[0]}."
+    assert line in printed
+
+
+@needs_tensorflow
+def test_the_exported_files_name_the_model_and_its_classes(trained):
+    folder, _ = trained
+    with Interpreter(folder / FILE, delegate=False) as file:
+        metadata = file.metadata
+    assert (metadata["name"], metadata["version"]) == ("digits", "1")
+    assert metadata["labels"] == list("0123456789")
+    names = {path.name for path in (folder / FILE).parent.iterdir()}
+    files = {"model.tflite", "model.probe.tflite", "geometry.json", "labels.txt"}
+    assert names == files
 
 
 @needs_tensorflow
@@ -169,7 +220,7 @@ def test_without_the_delegate_the_demo_says_what_is_missing(
         "and our delegate    not there: the native delegate is not installed" in printed
     )
     assert "C++ compiler" in printed
-    assert (out / "model.tflite").is_file()
+    assert (out / FILE).is_file()
     assert (out / "benchmark.png").is_file()
 
 
@@ -188,10 +239,11 @@ from kerasbnn.cli import main
 sys.exit(main(["demo", "--epochs", "1"]))
 """
     printed = run_python("-c", code, folder=tmp_path)
-    assert "Not converted. " in printed
+    assert "Not exported. " in printed
+    assert "kerasbnn serve" not in printed
     assert "'ai_edge_litert' is not installed. Run: pip install" in printed
     assert (tmp_path / "kerasbnn-demo" / "model.keras").is_file()
-    assert not (tmp_path / "kerasbnn-demo" / "model.tflite").exists()
+    assert not (tmp_path / "kerasbnn-demo" / "models").exists()
 
 
 @pytest.mark.slow
