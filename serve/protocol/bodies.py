@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ServiceError
+from .checks import number_of_bytes
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -36,11 +37,9 @@ async def read_body(
         ServiceError: It is too large (413), too slow (408), compressed in an unknown
             way (415) or badly (400), or the client has gone (499).
     """
-    announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit():
-        raise ServiceError(400, "Content-Length must be a number of bytes.")
-    if int(announced) > limits.max_body:
-        raise _too_large(f"{int(announced)} bytes", limits)
+    announced = number_of_bytes(headers.get(b"content-length", b"0"), "Content-Length")
+    if announced > limits.max_body:
+        raise _too_large(f"{announced} bytes", limits)
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in _WINDOW_BITS and encoding not in (b"identity", b""):
         raise ServiceError(

@@ -62,6 +62,34 @@ def optional(values: dict[str, Any], name: str, kind: type, where: str) -> Any:
     )
 
 
+def number_of_bytes(text: str | bytes, header: str) -> int:
+    """Read a number of bytes from a header.
+
+    Args:
+        text: What the header says.
+        header: Its name.
+
+    Returns:
+        The number.
+
+    Raises:
+        ServiceError: It is no number; 400.
+
+    Example:
+        >>> from kerasbnn.serve.protocol.checks import number_of_bytes
+        >>> number_of_bytes(b"12", "Content-Length")
+        12
+    """
+    if isinstance(text, bytes):
+        text = text.decode("latin-1")
+    # No body has a size of more digits, and Python reads only so many.
+    if text.isascii() and text.isdigit() and len(text) < 20:
+        return int(text)
+    raise ServiceError(
+        400, f"{header} must be a number of bytes. Received: {shown(text)}."
+    )
+
+
 def refuse_shared_memory(parameters: dict[str, Any], where: str):
     """Refuse a tensor that lies in the memory of another process.
 

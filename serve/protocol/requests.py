@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ServiceError
 from ..models.datatypes import BYTES, size_of
 from ..models.tensor_spec import TensorSpec
-from .checks import described, optional, refuse_shared_memory, shown
+from .checks import described, number_of_bytes, optional, refuse_shared_memory, shown
 from .documents import parsed
 from .requested_outputs import RequestedOutput, requested_outputs
 from .tensors import values_from_bytes, values_from_json
@@ -79,9 +79,15 @@ def decode_request(
     """
     binary: bytes | memoryview = b""
     if header_length is not None:
-        length = _checked_length(header_length, body)
+        length = number_of_bytes(header_length, HEADER_LENGTH)
         if not length:
             return _raw_request(body, inputs, limits)
+        if length > len(body):
+            raise ServiceError(
+                400,
+                f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes. It "
+                "is the number of bytes of the JSON before compression.",
+            )
         body, binary = body[:length], memoryview(body)[length:]
     document = parsed(body, inputs, limits)
     request = _without_inputs(document, outputs)
@@ -110,27 +116,6 @@ def decode_request(
     return request
 
 
-def _checked_length(header_length, body) -> int:
-    text = header_length
-    if isinstance(text, bytes):
-        text = text.decode("latin-1")
-    # No body needs more digits, and a number of very many takes long to read.
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise ServiceError(
-            400,
-            f"{HEADER_LENGTH} must be the number of bytes of the JSON. Received: "
-            f"{shown(text)}.",
-        )
-    length = int(text)
-    if length > len(body):
-        raise ServiceError(
-            400,
-            f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes. It is "
-            "the number of bytes of the JSON before compression.",
-        )
-    return length
-
-
 def _raw_request(body, inputs, limits) -> InferRequest:
     """Decode a body that is nothing but the values of the only input."""
     spec, *others = inputs.values()
@@ -150,7 +135,7 @@ def _raw_request(body, inputs, limits) -> InferRequest:
             f"{per_row}.",
         )
     shape = [rows, *spec.shape[1:]]
-    _check_limit(shape, limits)
+    _check_limit(shape, spec, limits)
     values = values_from_bytes(spec, body, 0, size_of(shape), limits)
     return InferRequest({spec.name: values.reshape(shape)}, rows, binary=True)
 
@@ -196,8 +181,7 @@ def _decoded(tensor, spec, binary, start, limits) -> tuple[np.ndarray, int]:
             + (" The model takes no texts." if datatype == BYTES else ""),
         )
     shape = _checked_shape(tensor.get("shape"), spec)
-    if spec.shape[:1] == (-1,):
-        _check_limit(shape, limits)
+    _check_limit(shape, spec, limits)
     count = size_of(shape)
     where = f"input '{spec.name}'"
     parameters = optional(tensor, "parameters", dict, where)
@@ -241,8 +225,8 @@ def _checked_shape(shape, spec) -> list[int]:
     )
 
 
-def _check_limit(shape, limits):
-    if shape[0] > limits.max_rows:
+def _check_limit(shape, spec, limits):
+    if spec.shape[:1] == (-1,) and shape[0] > limits.max_rows:
         raise ServiceError(
             413,
             f"The request has {shape[0]} rows, and {limits.max_rows} are the most that "

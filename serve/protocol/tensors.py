@@ -70,10 +70,13 @@ def values_from_json(
         with np.errstate(over="ignore"):
             values = np.fromiter(data, spec.dtype, count)
     except OverflowError:
-        raise _too_large(spec, data, np.iinfo(spec.dtype)) from None
-    if not np.isfinite(values).all():
+        info = np.iinfo(spec.dtype)
+        wrong = next(value for value in data if not info.min <= value <= info.max)
+        raise _too_large(spec, wrong, info) from None
+    finite = np.isfinite(values)
+    if not finite.all():
         # JSON has no infinity: these were finite.
-        raise _too_large(spec, data, np.finfo(spec.dtype))
+        raise _too_large(spec, data[int(finite.argmin())], np.finfo(spec.dtype))
     return values
 
 
@@ -107,8 +110,9 @@ def values_from_bytes(
     values = np.frombuffer(data, spec.dtype, count, start)
     kind = spec.dtype.kind
     if kind == "f":
-        if not (np.isfinite(values).all() or limits.allow_non_finite):
-            wrong = int(np.flatnonzero(~np.isfinite(values))[0])
+        finite = np.isfinite(values)
+        if not (finite.all() or limits.allow_non_finite):
+            wrong = int(finite.argmin())
             raise ServiceError(
                 400,
                 f"Input '{spec.name}' has values that are not finite, such as "
@@ -159,10 +163,9 @@ def _as_in_json(value):
     return str(value).lower() if type(value) is bool else shown(value)
 
 
-def _too_large(spec, data, info):
-    wrong = next((v for v in data if not info.min <= v <= info.max), max(data, key=abs))
+def _too_large(spec, value, info):
     return ServiceError(
         400,
         f"Input '{spec.name}' is {spec.datatype}: expected values from {info.min} to "
-        f"{info.max}. Received: {shown(wrong)}.",
+        f"{info.max}. Received: {value}.",
     )
