@@ -39,7 +39,8 @@ def accepted_encoding(accept: bytes) -> str | None:
         name, *options = (word.strip() for word in part.split(";"))
         weights[name] = _weight(options)
     best = max(_COMPRESS, key=lambda name: weights.get(name, 0.0))
-    return best if weights.get(best, 0.0) > 0 else None
+    weight = weights.get(best, 0.0)
+    return best if weight > 0 and weight >= weights.get("identity", 0.0) else None
 
 
 async def compressed(body: bytes, encoding: str) -> bytes:
