@@ -20,10 +20,11 @@ from kerasbnn.exporting.folders import (
     written_whole,
 )
 from kerasbnn.exporting.report import ExportReport
-from kerasbnn.exporting.samples import collect_samples
+from kerasbnn.exporting.samples import Samples, collect_samples
 from kerasbnn.geometry.files import write_text
 from kerasbnn.models.input_shapes import build
 from kerasbnn.models.layer_paths import checked_model
+from kerasbnn.probing import Probe, Reference
 from kerasbnn.tflite import convert, probe
 
 
@@ -49,8 +50,9 @@ def export(
     - `model.tflite`: the model with packed binary weights, from `kerasbnn.convert`;
     - `model.probe.tflite`: what measures the geometry of its layers on live inputs,
       from `kerasbnn.tflite.probe`;
-    - `geometry.json`: what `kerasbnn.audit` finds on `data`, to compare live inputs
-      with;
+    - `geometry.json`: what `kerasbnn.audit` finds on `data`, as
+      `GeometryReport.to_json` writes it, and with the key `"reference"` what the probe
+      measures on it, `kerasbnn.probing.Reference`, to compare live inputs with;
     - `labels.txt`: the labels, where there are any.
 
     `kerasbnn serve MODEL_DIR` serves all models of a folder.
@@ -60,8 +62,8 @@ def export(
         folder: `MODEL_DIR/NAME/VERSION`; NAME and VERSION are those of the model in the
             service, such as `models/digits/1`. Folders that are not there are made.
         data: Inputs as in training, which live ones are compared with, in any form that
-            `kerasbnn.audit` takes; a few of them also serve to compare the files with
-            Keras.
+            `kerasbnn.audit` takes; at least 64 samples. A few of them also serve to
+            compare the files with Keras.
         labels: A name for each value of the model's only output.
         normalization: How raw inputs become those of the model: a dict with `"mean"`
             and `"std"`, as for `convert`. The service needs it to take images.
@@ -69,7 +71,7 @@ def export(
         version: Its version in the files; by default VERSION.
         input_shape: Shape of one sample without the batch axis, such as `(32, 32, 3)`;
             only needed where the model does not know it, or leaves a size open.
-        max_samples: Number of samples of `data` to use, from its start.
+        max_samples: Number of samples of `data` to use, from its start; at least 64.
         verify_samples: Whether to compare the files with Keras before they are there.
         overwrite: Whether to replace a model that is in the folder already.
         verbose: 0 for silence, `"auto"` or 1 for a progress bar.
@@ -136,8 +138,11 @@ def export(
         geometry = audit(
             model, samples.nested, max_samples=max_samples, verbose=verbose
         )
-        contents = geometry.to_dict(histograms=False)
-        write_text(json.dumps(contents, indent=1, allow_nan=False), new / GEOMETRY)
+        contents = {
+            **geometry.to_dict(histograms=False),
+            "reference": _reference(new / PROBE, samples).to_dict(),
+        }
+        write_text(json.dumps(contents, allow_nan=False) + "\n", new / GEOMETRY)
         if labels is not None:
             write_text("\n".join(labels) + "\n", new / LABELS)
         names = (MODEL, PROBE, GEOMETRY, LABELS)
@@ -152,6 +157,13 @@ def export(
         geometry=geometry,
         files=sizes,
     )
+
+
+def _reference(path: Path, samples: Samples) -> Reference:
+    """Measure with a probe what live inputs are compared with."""
+    with Probe(path) as file:
+        # The converter drops inputs that nothing needs.
+        return Reference.measure(file, {x: samples.named[x] for x in file.inputs})
 
 
 def _check_labels(labels):

@@ -8,6 +8,7 @@ import numpy as np
 
 from kerasbnn.models.batches import Batches
 from kerasbnn.models.input_shapes import symbolic_inputs
+from kerasbnn.probing.reference import FEWEST_SAMPLES
 from kerasbnn.tflite.tensorflow_export import input_names
 from kerasbnn.tflite.verification import check_samples
 
@@ -50,7 +51,7 @@ def collect_samples(
     Args:
         model: A built Keras model.
         data: Inputs, as `kerasbnn.audit` takes them.
-        max_samples: Number of samples to collect at most.
+        max_samples: Number of samples to collect at most, from 64 on.
         input_shape: As for `convert`.
 
     Returns:
@@ -58,17 +59,17 @@ def collect_samples(
 
     Raises:
         TypeError: `data` is of the wrong kind.
-        ValueError: It has no samples, or not those of the model, or values that are
-            NaN or infinite.
+        ValueError: It has fewer than 64 samples, or not those of the model, or values
+            that are NaN or infinite.
 
     Example:
         >>> import keras
         >>> import numpy as np
         >>> from kerasbnn.exporting.samples import collect_samples
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        >>> samples = collect_samples(model, np.ones((100, 4)), max_samples=30)
+        >>> samples = collect_samples(model, np.ones((100, 4)), max_samples=70)
         >>> samples.arrays[0].shape, samples.arrays[0].dtype.name
-        ((30, 4), 'float32')
+        ((70, 4), 'float32')
     """
     batches, count = [], 0
     for batch in Batches(data, steps=max_samples):
@@ -76,8 +77,12 @@ def collect_samples(
         count += len(keras.tree.flatten(batch)[0])
         if count >= max_samples:
             break
-    if not count:
-        raise ValueError("`data` has no samples. Pass inputs of the model.")
+    if min(count, max_samples) < FEWEST_SAMPLES:
+        raise ValueError(
+            f"`data` must have at least {FEWEST_SAMPLES} samples, so that live inputs "
+            f"can be compared with them; 1000 are better. Received: {count}, of which "
+            f"`max_samples` lets {min(count, max_samples)} be used."
+        )
     joined = keras.tree.map_structure(
         lambda *parts: np.concatenate(parts)[:max_samples], *batches
     )
