@@ -1,0 +1,194 @@
+"""Takes a few rows of live requests, and hands them to a thread with a CPU budget."""
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from .budget import Budget
+
+logger = logging.getLogger(__name__)
+
+Arrays = Mapping[str, np.ndarray]
+
+# Of one request at most so many rows, for those of a request are often alike.
+ROWS_PER_REQUEST = 4
+# Larger batches cost less a row, but hold the interpreter's lock for longer.
+MOST_ROWS, BATCH_SECONDS = 32, 0.05
+# A row waits for others at most so long.
+LONGEST_WAIT = 2.0
+POLL_SECONDS = 0.1
+NICENESS = 10
+# How much the last batch counts in the mean cost of a row.
+NEWEST = 0.3
+
+
+class Sampler:
+    """Rows of live requests, spread over time, for a thread that may use little time.
+
+    `offer` only copies a few rows into a bounded queue. It takes rows at the rate at
+    which the budget lets the thread measure them, and drops all others, so that the
+    sample is spread over time and not the beginning of each burst.
+
+    Args:
+        measure: Measures an array of rows for each input; called in the thread.
+        share: Share of one processor's time that the thread may use.
+        capacity: Rows that may wait.
+        name: Name of the model, for the log.
+
+    Attributes:
+        budget: What the thread has used.
+        seen: Rows that were offered.
+        measured: Rows that were measured.
+        failed: Rows that could not be measured.
+        error: Why the last of these could not, or None.
+    """
+
+    def __init__(
+        self,
+        measure: Callable[[Arrays], None],
+        share: float,
+        capacity: int,
+        name: str = "",
+    ):
+        self.budget = Budget(share)
+        self.seen = self.measured = self.failed = 0
+        self.error: str | None = None
+        self._measure = measure
+        self._capacity = capacity
+        self._name = name
+        self._queue: deque[tuple[float, Arrays]] = deque()
+        # Rows that may be taken now, and how many more each second.
+        self._allowed, self._rate = float(capacity), 0.0
+        self._updated = time.monotonic()
+        self._seconds_per_row: float | None = None
+        # The thread never holds it, so `offer` waits for no slow thread.
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait to be measured."""
+        return len(self._queue)
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were offered and never will be measured."""
+        return max(0, self.seen - self.measured - self.failed - self.waiting)
+
+    def offer(self, arrays: Arrays):
+        """Take a few rows of a request, or none; never wait, never raise.
+
+        Args:
+            arrays: An array `(rows, ...)` for each input; rows are copied.
+        """
+        try:
+            with self._lock:
+                self._offer(arrays)
+        except Exception as error:
+            self._note(error, 0)
+
+    def _offer(self, arrays: Arrays):
+        rows = min(map(len, arrays.values()))
+        self.seen += rows
+        if self._thread is None or self._stop.is_set():
+            return
+        now = time.monotonic()
+        earned = self._rate * (now - self._updated)
+        self._allowed = min(self._allowed + earned, float(self._capacity))
+        self._updated = now
+        room = self._capacity - len(self._queue)
+        count = min(rows, ROWS_PER_REQUEST, int(self._allowed), room)
+        if count < 1:
+            return
+        self._allowed -= count
+        step = rows // count
+        first = self.seen % step
+        for row in range(first, first + step * count, step):
+            one = {name: array[row : row + 1].copy() for name, array in arrays.items()}
+            self._queue.append((now, one))
+
+    def start(self):
+        """Start the thread, where there is anything that it may use."""
+        if self.budget.share > 0 and self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name=f"geometry of {self._name}", daemon=True
+            )
+            self._thread.start()
+
+    def close(self):
+        """End the thread; a batch that it measures is measured to its end."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._queue.clear()
+
+    def _run(self):
+        _lower_priority()
+        charged = time.thread_time()
+        while not self._stop.wait(max(POLL_SECONDS, self.budget.seconds_to_wait())):
+            is_due = True
+            while is_due:
+                is_due = self._is_due()
+                if is_due:
+                    self._measure_batch()
+                used = time.thread_time()
+                self.budget.spend(used - charged)
+                charged = used
+
+    def _is_due(self) -> bool:
+        if not self._queue or self._stop.is_set() or self.budget.seconds_to_wait():
+            return False
+        oldest = time.monotonic() - self._queue[0][0]
+        return len(self._queue) >= self._batch_rows() or oldest >= LONGEST_WAIT
+
+    def _batch_rows(self) -> int:
+        """Return a power of two, as LiteRT allocates anew for each other size."""
+        if self._seconds_per_row is None:
+            return 1
+        rows = BATCH_SECONDS / max(self._seconds_per_row, 1e-9)
+        return 2 ** int(np.log2(np.clip(rows, 1, min(MOST_ROWS, self._capacity))))
+
+    def _measure_batch(self):
+        started = time.thread_time()
+        count = min(self._batch_rows(), len(self._queue))
+        rows = [self._queue.popleft()[1] for _ in range(count)]
+        try:
+            arrays = {
+                name: np.concatenate([row[name] for row in rows]) for name in rows[0]
+            }
+            self._measure(arrays)
+            self.measured += count
+        except Exception as error:
+            self._note(error, count)
+        cost = (time.thread_time() - started) / count
+        if self._seconds_per_row is None:
+            self._seconds_per_row = cost
+        self._seconds_per_row += NEWEST * (cost - self._seconds_per_row)
+        self._rate = self.budget.share / max(self._seconds_per_row, 1e-9)
+
+    def _note(self, error: Exception, rows: int):
+        self.failed += rows
+        message = f"{type(error).__name__}: {error}"
+        if message != self.error:
+            logger.warning(
+                "Rows of live requests of model '%s' could not be measured; requests "
+                "are answered as usual. %s",
+                self._name,
+                message,
+            )
+        self.error = message
+
+
+def _lower_priority():
+    """Let other threads go first, where the system can tell threads apart."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
