@@ -1,0 +1,1 @@
+"""The pages for people: models, traffic, geometry, and a form to try a model."""

@@ -1,0 +1,10 @@
+window.SwaggerUIBundle({
+  url: document.getElementById("swagger-ui").dataset.openapi,
+  dom_id: "#swagger-ui",
+  presets: [window.SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
+  deepLinking: true,
+  displayRequestDuration: true,
+  // Otherwise the description would be sent to a validator on another host.
+  validatorUrl: null,
+});

@@ -1,0 +1,1 @@
+"""Predictions for people: an image in, labels and scores out."""
