@@ -68,7 +68,7 @@ class Project:
         try:
             self.compose("up", "--detach", "--no-build", "--wait", timeout=90)
         except AssertionError as error:
-            logs = self.compose("logs", "--no-color")
+            logs = self.compose("logs", "--no-color", "--tail", "40")
             self.compose("down")
             raise AssertionError(f"{error}\n{logs}") from None
         return self
@@ -79,7 +79,9 @@ class Project:
     def compose(self, *arguments, timeout=60) -> str:
         """Run `docker compose`."""
         return docker(
-            "compose", *arguments, timeout=timeout, environment=self.environment
+            *("compose", "--ansi", "never", *arguments),
+            timeout=timeout,
+            environment=self.environment,
         )
 
     @property

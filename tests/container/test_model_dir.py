@@ -17,14 +17,13 @@ def exported(tmp_path_factory):
     x = rng.normal(size=(512, FEATURES)).astype("float32")
     y = (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)
     keras.utils.set_random_seed(5)
+    binary = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
     model = keras.Sequential(
         [
             keras.Input((FEATURES,), name="features"),
-            kerasbnn.QuantDense(64, kernel_quantizer="ste_sign"),
+            kerasbnn.QuantDense(64, **binary),
             keras.layers.BatchNormalization(),
-            kerasbnn.QuantDense(
-                CLASSES, input_quantizer="ste_sign", kernel_quantizer="ste_sign"
-            ),
+            kerasbnn.QuantDense(CLASSES, input_quantizer="ste_sign", **binary),
         ]
     )
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(True))
