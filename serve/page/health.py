@@ -54,6 +54,12 @@ def model_health(model: "ServedModel", live: Mapping[str, Any] | None) -> Health
             f"This model came without a {lacks}, so live requests are not measured. "
             "`kerasbnn export` writes all that is needed.",
         )
+    if not live.get("sampling", True):
+        return Health(
+            "none",
+            "not measured",
+            "Live requests are not measured: the setting geometry_budget is 0.",
+        )
     samples, needed = live.get("samples", 0), live.get("samples_needed", 0)
     if live.get("status") == COLLECTING:
         return Health(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from kerasbnn.geometry.views.wording import origin
+from kerasbnn.geometry.views.wording import origin, percent
 
 from ..errors import ServiceError
 from ..prediction.inputs import ImageInput
@@ -75,23 +75,6 @@ class ModelView:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How live requests are measured.
-
-    Attributes:
-        samples: Samples that the figures are from.
-        needed: Samples that are needed to compare them.
-        dropped: Samples that were not measured, or None where that is not known.
-        budget: Share of a processor that may measure them, in words.
-    """
-
-    samples: str
-    needed: str
-    dropped: str | None
-    budget: str
-
-
-@dataclass(frozen=True)
 class Details:
     """What only the page of a model shows.
 
@@ -99,7 +82,7 @@ class Details:
         layers: Its layers.
         inputs: Its inputs and how far they are from those of the reference.
         drifted: Name and anchor of what has drifted, and how, in a few words.
-        sampling: How live requests are measured; None where they are not.
+        sampling: How many live requests are measured, in words; "" where none are.
         audit: What the geometry at the export was measured with, or "".
         facts: What else there is to say, by subject.
     """
@@ -107,7 +90,7 @@ class Details:
     layers: list[LayerView]
     inputs: list[Mapping[str, Any]]
     drifted: list[tuple[str, str, str]]
-    sampling: Sampling | None
+    sampling: str
     audit: str
     facts: Mapping[str, str]
 
@@ -132,7 +115,7 @@ class Details:
             layers=layers,
             inputs=inputs,
             drifted=[entry for entry in drifted if entry[2]],
-            sampling=None if live is None else _sampling(live),
+            sampling="" if live is None else _sampling(live),
             audit="" if model.report is None else origin(model.report),
             facts=_facts(model),
         )
@@ -236,14 +219,17 @@ def _shapes(specs) -> str:
     )
 
 
-def _sampling(live) -> Sampling:
-    dropped, budget = live.get("dropped"), live.get("budget")
-    return Sampling(
-        samples=f"{live.get('samples', 0):,}",
-        needed=f"{live.get('samples_needed', 0):,}",
-        dropped=None if dropped is None else f"{dropped:,}",
-        budget="" if budget is None else f"{100 * budget:g} %",
+def _sampling(live) -> str:
+    used = live["cpu_seconds"] / max(live["elapsed_seconds"], 1e-3)
+    text = (
+        f"{live['measured']:,} of {live['seen']:,} live rows were measured; the latest "
+        f"{live['samples']:,} count. That took "
+        f"{percent(used, 2)} of a processor; up to {percent(live['budget'], 2)} are "
+        "allowed."
     )
+    if live["failed"]:
+        text += f" {live['failed']:,} could not be measured: {live['error']}"
+    return text
 
 
 def _facts(model) -> dict[str, str]:

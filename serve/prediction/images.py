@@ -89,8 +89,8 @@ def _opened(content, max_pixels):
     if not made:
         raise ServiceError(
             415,
-            f"The image is neither PNG nor JPEG: it begins with {content[:4]!r}. Save "
-            "it as one of them.",
+            "The image is neither PNG nor JPEG: its first bytes are "
+            f"{content[:8].hex(' ')}. Save it as one of them.",
         )
     if content.count(_START_OF_SCAN) > MAX_SCANS:
         raise ServiceError(

@@ -35,11 +35,11 @@ def field_of_form(body: bytes, content_type: str, name: str) -> bytes:
         >>> field_of_form(body, "multipart/form-data; boundary=b", "image")
         b'123'
     """
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if not boundary:
-        raise _refused("its Content-Type names no boundary")
     form = _Form()
     try:
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        if not boundary:
+            raise _refused("its Content-Type names no boundary")
         parser = python_multipart.MultipartParser(boundary, form.callbacks)
         parser.write(body)
         parser.finalize()
