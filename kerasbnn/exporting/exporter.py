@@ -169,8 +169,15 @@ def _reference(path: Path, samples: Samples) -> Reference:
 def _check_labels(labels):
     """Check that each label is a line of a text; `convert` checks all else."""
     for label in labels or ():
-        if isinstance(label, str) and label.splitlines() != [label]:
+        if isinstance(label, str) and not _is_line(label):
             raise ValueError(
-                "`labels` must be names of one line each, not empty. Received: "
-                f"{label!r}."
+                f"`labels` must be names of one line of text each. Received: {label!r}."
             )
+
+
+def _is_line(text):
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return text.splitlines() == [text]

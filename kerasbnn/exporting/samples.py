@@ -83,14 +83,26 @@ def collect_samples(
             f"can be compared with them; 1000 are better. Received: {count}, of which "
             f"`max_samples` lets {min(count, max_samples)} be used."
         )
-    joined = keras.tree.map_structure(
-        lambda *parts: np.concatenate(parts)[:max_samples], *batches
-    )
+    joined = _joined(batches, max_samples)
     try:
         arrays = check_samples(model, joined, input_shape) or []
-    except ValueError as error:
-        raise ValueError(str(error).replace("`sample_inputs`", "`data`")) from error
+    except (TypeError, ValueError) as error:
+        text = str(error).replace("`sample_inputs`", "`data`")
+        raise type(error)(text.replace("sample_inputs=", "data=")) from error
     args, kwargs, _ = symbolic_inputs(model, input_shape)
     names = input_names(model, keras.tree.flatten((args, kwargs)))
     args, kwargs = keras.tree.pack_sequence_as((args, kwargs), arrays)
     return Samples(arrays, names, kwargs or args[0])
+
+
+def _joined(batches, max_samples):
+    try:
+        return keras.tree.map_structure(
+            lambda *parts: np.concatenate(parts)[:max_samples], *batches
+        )
+    except ValueError as error:
+        shapes = {str([x.shape[1:] for x in keras.tree.flatten(b)]) for b in batches}
+        raise ValueError(
+            "All batches of `data` must have samples alike. Received samples of the "
+            f"shapes {', '.join(sorted(shapes))}."
+        ) from error

@@ -98,7 +98,7 @@ def check_samples(model: keras.Model, samples, input_shape=None):
     args, kwargs, _ = symbolic_inputs(model, input_shape)
     expected = keras.tree.flatten((args, kwargs))
     if isinstance(samples, dict):
-        names = [tensor.name for tensor in expected]
+        names = input_names(model, expected)
         if set(names) == set(samples):
             samples = [samples[name] for name in names]
     arrays = [np.asarray(x) for x in keras.tree.flatten(samples)]
