@@ -71,7 +71,7 @@ class ModelStatistics:
             encoded: When the answer was encoded.
         """
         self._rows += rows
-        self._last = encoded
+        self._last = time.time_ns()
         # What it took besides its batch, the last one that was computed, it waited.
         computed = min(self._last_batch, inferred - decoded)
         self._success.add(encoded - received)
@@ -91,10 +91,10 @@ class ModelStatistics:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures in the form of the extension `statistics`."""
         batches = sorted(dict(self._batches).items())
-        ago = (time.perf_counter_ns() - self._last) // 1_000_000
         none = {"count": 0, "ns": 0}
         return {
-            "last_inference": int(time.time() * 1000) - ago if self._last else 0,
+            # Milliseconds since 1970.
+            "last_inference": self._last // 1_000_000,
             "inference_count": self._rows,
             "execution_count": sum(batch.count for _, batch in batches),
             "inference_stats": {
