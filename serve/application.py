@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         >>> app.state.service.models.names
         ['digits']
     """
-    settings = settings or Settings()
+    settings = settings or Settings()  # pyright: ignore[reportCallIssue]
     models = ModelSet.load(settings)
     service = Service(settings, models, KeyCheck(settings), Metrics(models))
     app = FastAPI(
@@ -85,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
     add_protocol(app, service)

@@ -261,15 +261,6 @@ def test_no_module_bears_the_name_of_something_its_package_exports():
             assert not isinstance(getattr(package, name), types.ModuleType), name
 
 
-# An editable install would show the checkout instead of the changed copy.
-LINT_IMPORTS_CODE = """
-import sys
-
-sys.meta_path = [f for f in sys.meta_path if "Redirecting" not in type(f).__name__]
-from importlinter.cli import lint_imports_command
-
-lint_imports_command()
-"""
 PLANTS = {
     "geometry/theory/signs.py": ("import keras", "The geometry needs numpy"),
     "geometry/angles.py": ("import kerasbnn._checks", "lines below its own"),
@@ -308,8 +299,7 @@ def test_the_import_contracts_hold_and_can_break(file, tmp_path):
     result = subprocess.run(
         [
             sys.executable,
-            "-c",
-            LINT_IMPORTS_CODE,
+            ROOT / ".ci" / "lint_imports.py",
             "--no-cache",
         ],
         cwd=tmp_path,

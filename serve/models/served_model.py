@@ -65,12 +65,16 @@ class ServedModel:
         self.labels = _labels(files, self.metadata)
         self.normalization: dict[str, Any] | None = self.metadata.get("normalization")
         self.geometry = _geometry(files)
-        self.report = self.geometry and GeometryReport.from_dict(self.geometry)
-        self.plan: BatchingPlan = calibrate(
-            self._run, self.inputs, self.outputs, settings.batching
+        self.report = (
+            GeometryReport.from_dict(self.geometry) if self.geometry else None
         )
-        self.batcher = Batcher(self._run, self.plan, settings.max_queue)
+        self.plan: BatchingPlan = calibrate(
+            self._run, self.inputs, settings.batching, settings.num_threads
+        )
         self.statistics = ModelStatistics()
+        self.batcher = Batcher(
+            self.statistics.timed(self._run), self.plan, settings.max_queue
+        )
         self.monitor = GeometryMonitor.for_model(files, self.geometry, settings)
 
     async def infer(self, arrays: Arrays) -> dict[str, np.ndarray]:
@@ -127,7 +131,9 @@ class ModelSet:
     """
 
     def __init__(self, models: list[ServedModel]):
-        self._models = {(model.name, model.version): model for model in models}
+        self._models: dict[tuple[str, str | None], ServedModel] = {
+            (model.name, model.version): model for model in models
+        }
         # The last version of each, which answers where none is named.
         for model in sorted(models, key=lambda m: version_order(m.version)):
             self._models[model.name, None] = model
