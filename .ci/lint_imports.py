@@ -1,8 +1,8 @@
 """Check the import contracts of the folders at hand; arguments as for `lint-imports`.
 
-An editable install puts the whole checkout among the paths of the package `kerasbnn`, for
-the sake of `kerasbnn.serve`, which would make `tests` a part of it. So the folders are
-imported here from where they lie.
+An editable install puts the whole checkout among the paths of the package `kerasbnn`,
+for the sake of `kerasbnn.serve`, which would make `tests` a part of it. So the folders
+are imported here from where they lie.
 """
 
 import sys

@@ -255,9 +255,9 @@ def test_no_module_bears_the_name_of_something_its_package_exports():
         module = importlib.import_module(item.name)
         assert getattr(package, name) is module, item.name
         if parent != "kerasbnn":
-            assert name not in package.__all__, item.name
+            assert name not in getattr(package, "__all__", ()), item.name
     for package in map(importlib.import_module, packages[1:]):
-        for name in package.__all__:
+        for name in getattr(package, "__all__", ()):
             assert not isinstance(getattr(package, name), types.ModuleType), name
 
 
