@@ -79,7 +79,7 @@ class InputCovariance:
 
     @classmethod
     def fit(cls, x: NDArray[Any]) -> "InputCovariance":
-        """Estimate mean and directions from every other input, quantiles from the rest.
+        """Estimate mean and directions from one half, quantiles from the other.
 
         Args:
             x: Array `(samples, ...)` of finite numbers, of at least four samples.
@@ -96,7 +96,9 @@ class InputCovariance:
                 "A covariance needs at least 4 samples that are not empty. Received: "
                 f"an array of shape {x.shape}."
             )
-        flat = _chosen_components(x[spread_evenly(len(x), MOST_SAMPLES)])
+        # At random, for inputs may be in an order that repeats.
+        order = np.random.default_rng(0).permutation(len(x))[:MOST_SAMPLES]
+        flat = _chosen_components(x[order])
         fitted, held_out = flat[::2], flat[1::2]
         mean = fitted.mean(axis=0).astype(np.float32)
         directions, variances, retained = _principal(fitted - mean)

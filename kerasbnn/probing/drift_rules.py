@@ -21,7 +21,7 @@ KINDS = (
 DEVIATIONS = 4.0
 
 # Fraction of live inputs outside of where 99 % of the reference inputs lie.
-OUTSIDE = 0.1
+OUTSIDE = 0.05
 # Distance of the means of the channels, in standard deviations.
 SHIFT = 0.25
 

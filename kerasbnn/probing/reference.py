@@ -180,9 +180,10 @@ class Reference:
         total = ProbeStatistics(probe.description)
         each: list[dict[str, Figures]] = []
         means: list[dict[str, NDArray[np.float64]]] = []
-        for start in range(blocks):
-            # Inputs may be sorted by class, so a block takes from everywhere.
-            part = {name: array[start::blocks] for name, array in arrays.items()}
+        # At random, for inputs may be sorted, or in an order that repeats.
+        order = np.random.default_rng(0).permutation(samples)
+        for chosen in np.array_split(order, blocks):
+            part = {name: array[chosen] for name, array in arrays.items()}
             statistics = probe.measure(part)
             each.append(figures_of(statistics))
             means.append(_channel_means(statistics))
