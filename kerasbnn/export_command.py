@@ -1,6 +1,7 @@
 """The command `kerasbnn export`: all that a service needs of a saved model."""
 
 import argparse
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -106,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
             report.to_json(arguments.json)
         except OSError as error:
             raise CommandError(str(error)) from error
-    print(f"\nServe it: kerasbnn serve {arguments.folder.parent.parent}")
+    model_dir = shlex.quote(str(arguments.folder.parent.parent))
+    print(f"\nServe it: kerasbnn serve {model_dir}")
     return 0
 
 
