@@ -16,7 +16,7 @@ LARGEST_BATCH = 64
 BUDGET_SECONDS = 0.5
 
 # More tell nothing new.
-_ROUNDS = 30
+_ROUNDS = 10
 # Shares of the budget that one row, and the first round, may take.
 _ONE_SHARE = 0.15
 _FIRST_SHARE = 0.4
@@ -47,7 +47,8 @@ def calibrate(
         inputs: What the model takes.
         setting: "auto" for up to 64 rows; the most rows of a batch; or "off".
         num_threads: Threads that compute a batch.
-        budget_seconds: What this may take, unless a single row takes longer.
+        budget_seconds: What this may take by the same clock, unless a single row takes
+            longer.
 
     Returns:
         The plan.
@@ -67,12 +68,12 @@ def calibrate(
             f"Input '{free[0]}' has more open sizes than that of the batch, so that "
             "batches could not be measured"
         )
-    begin = time.perf_counter()
-    timed = _timer(run, time.thread_time if num_threads == 1 else time.perf_counter)
+    clock = time.thread_time if num_threads == 1 else time.perf_counter
+    begin = clock()
     samples = _Samples(inputs)
     one = samples.batch(1)
     try:
-        seconds = _first_seconds(timed, one)
+        seconds = _first_seconds(_timer(run, clock), one)
     except Exception as error:
         return _by_itself(f"A row of random numbers could not be computed ({error})")
     closed = [s.name for s in inputs.values() if s.shape[:1] != (-1,)]
@@ -85,8 +86,8 @@ def calibrate(
     if problem:
         return _by_itself(problem, {1: seconds}, rows_at_once)
     sizes = _sizes(setting if isinstance(setting, int) else LARGEST_BATCH)
-    budget = budget_seconds - (time.perf_counter() - begin)
-    return planned(_measured(timed, samples, sizes, seconds, budget), setting)
+    budget = budget_seconds - (clock() - begin)
+    return planned(_measured(run, samples, sizes, seconds, clock, budget), setting)
 
 
 class _Samples:
@@ -170,13 +171,13 @@ def _sizes(limit):
     return sizes if sizes[-1] == limit else [*sizes, limit]
 
 
-def _measured(timed, samples, sizes, one_takes, budget):
+def _measured(run, samples, sizes, one_takes, clock, budget):
     """Return the least seconds of each size, as far as the budget reaches."""
-    begin = time.perf_counter()
+    begin, timed = clock(), _timer(run, clock)
     batches, seconds = {}, {1: one_takes}
 
     def fits(expected, share=1.0):
-        return time.perf_counter() - begin + expected <= share * budget
+        return clock() - begin + expected <= share * budget
 
     for rows in sizes[1:]:
         # In proportion to the last size: more than most sizes will take.

@@ -75,7 +75,6 @@ class BatchingPlan:
         """Return the plan as values of JSON."""
         return {
             "max_batch_size": self.max_batch,
-            "batch_sizes": sorted(set(self._batches[1:])),
             "rows_at_once": self.rows_at_once,
             "threaded": self.threaded,
             "milliseconds": {
