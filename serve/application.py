@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from kerasbnn._version import __version__
 
@@ -127,6 +128,7 @@ def _answer_errors_alike(app: FastAPI):
             message = f"There is nothing at '{request.url.path[:200]}'. See /docs."
         elif error.status_code == 405:
             message = f"'{request.url.path[:200]}' has no {request.method[:20]}."
+            return answer(405, message, {"Allow": ", ".join(_methods(request))})
         return answer(error.status_code, message, error.headers)
 
     @app.exception_handler(RequestValidationError)
@@ -140,3 +142,16 @@ def _answer_errors_alike(app: FastAPI):
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception):
         return answer(500, UNEXPECTED)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that a path has, of all of its routes."""
+    return sorted(
+        {
+            method
+            for route in request.app.routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            # A folder of files has none of its own.
+            for method in getattr(route, "methods", ("GET", "HEAD"))
+        }
+    )

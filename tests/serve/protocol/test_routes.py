@@ -147,6 +147,20 @@ def test_numbers_that_json_cannot_hold_are_binary_data(small_models):
 
 
 @pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v2", "GET"),
+        ("/v2/models/row/infer", "POST"),
+        ("/v2/models/row/geometry", "GET, POST"),
+    ],
+)
+def test_another_method_is_told_which_there_are(application, path, methods):
+    answer = ask(application, "DELETE", path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == methods
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/v2/models/row/infer", 405),
