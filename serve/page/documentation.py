@@ -10,6 +10,7 @@ from .rendering import DOCUMENTATION_POLICY, Files, Pages
 
 # A package of the registry that carries the files of Swagger UI 5.
 _PACKAGE = "fastapi_swagger.resources"
+_FILES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 
 
 def add_documentation(app: FastAPI, pages: Pages):
@@ -19,8 +20,8 @@ def add_documentation(app: FastAPI, pages: Pages):
         app: The application.
         pages: Renders it.
     """
-    folder = Path(str(files(_PACKAGE)))
-    app.mount("/static/swagger", Files(directory=folder), name="swagger")
+    swagger = Files(Path(str(files(_PACKAGE))), _FILES)
+    app.mount("/static/swagger", swagger, name="swagger")
 
     @app.get("/docs", include_in_schema=False)
     async def documentation(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """Renders pages, and says what they may load."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,22 @@ class Pages:
 
 
 class Files(StaticFiles):
-    """Files that pages load."""
+    """Files that pages load.
+
+    Args:
+        directory: The folder that they lie in.
+        only: Names of those that may be loaded; None for all.
+    """
+
+    def __init__(self, directory: Path, only: frozenset[str] | None = None):
+        super().__init__(directory=directory)
+        self._only = only
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Find a file, unless it is one that pages do not load."""
+        if self._only is not None and path not in self._only:
+            return "", None
+        return super().lookup_path(path)
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         """Return a file with the headers that all answers have."""

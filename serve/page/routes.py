@@ -31,7 +31,7 @@ def add_page(app: FastAPI, service: "Service"):
     """
     pages = Pages()
     add_documentation(app, pages)
-    app.mount("/static", Files(directory=HERE / "static"), name="static")
+    app.mount("/static", Files(HERE / "static"), name="static")
 
     @app.get("/favicon.ico", include_in_schema=False)
     async def icon() -> Response:
