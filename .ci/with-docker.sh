@@ -4,8 +4,8 @@
 #
 #   .ci/with-docker.sh FOLDER COMMAND [ARGUMENT ...]
 #
-# FOLDER keeps what was downloaded and built, about 1.3 GB, for the next call. Starting an
-# engine needs root on Debian 12, but no service manager and no image registry: the
+# FOLDER keeps what was downloaded and built, from 1 GB on, for the next call. Starting
+# an engine needs root on Debian 12, but no service manager and no image registry: the
 # programs are unpacked from Debian's packages and not installed, and the base image is
 # made of Debian's packages too. This engine changes no firewall, so its default network
 # leads nowhere: build with `--network host`, and publish on 127.0.0.1.
@@ -18,26 +18,30 @@ say() { echo "with-docker: $*" >&2; }
 
 has_engine() { docker version && docker compose version && docker buildx version; }
 
-# ---- the programs -----------------------------------------------------------------
+# ---- what has to be downloaded ----------------------------------------------------
 
 debian_mirror() { # where this machine gets this release's packages from
     apt-get indextargets --format '$(REPO_URI)' \
         'Created-By: Packages' 'Codename: bookworm' 'Component: main' | head -n 1
 }
 
+install_tools() {
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends \
+        iptables mmdebstrap runc >/dev/null
+}
+
 apt_of_release() { # apt-get over another release, without touching the machine's lists
-    apt-get -qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$folder/apt" \
-        -o "Dir::State::Lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt/cache" "$@"
+    apt-get -qq -o Dir::Etc::SourceList=/dev/null \
+        -o "Dir::Etc::SourceParts=$folder/apt" -o "Dir::State::Lists=$folder/apt/lists" \
+        -o "Dir::Cache=$folder/apt/cache" -o APT::Sandbox::User=root "$@"
 }
 
 unpack_programs() { # into $folder/programs, whole or not at all
     local unpacked=$folder/programs.part package
-    say "unpacking the engine into $folder"
     rm -rf "$unpacked" "$folder/apt" "$folder/packages"
-    mkdir -p "$unpacked" "$folder"/{packages,apt/lists/partial,apt/cache/archives/partial}
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends \
-        iptables mmdebstrap runc >/dev/null
+    mkdir -p "$unpacked" "$folder/packages" \
+        "$folder"/apt/{lists/partial,cache/archives/partial}
     cat >"$folder/apt/release.sources" <<SOURCES
 Types: deb
 URIs: $(debian_mirror)
@@ -48,8 +52,8 @@ SOURCES
     apt_of_release update
     (
         cd "$folder/packages"
-        apt-get -qq download containerd docker.io libsubid4 tini
-        apt_of_release download docker-buildx docker-cli docker-compose
+        apt-get -qq -o APT::Sandbox::User=root download containerd docker.io libsubid4 tini
+        apt_of_release download docker-buildx docker-compose
     )
     for package in "$folder"/packages/*.deb; do
         dpkg -x "$package" "$unpacked"
@@ -58,15 +62,46 @@ SOURCES
     mv "$unpacked" "$folder/programs"
 }
 
+unpack_base() { # the base image's files: without manuals and translations, as in its own
+    mmdebstrap --quiet --variant=minbase \
+        --include=ca-certificates,python3,python3-pip,python3-venv \
+        --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/info/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        bookworm "$folder/base.part.tar" "$(debian_mirror)"
+    mv "$folder/base.part.tar" "$folder/base.tar"
+}
+
+prepare() { # both at once: one waits for the network while the other unpacks
+    local program=$folder/programs/usr/sbin/dockerd tasks=() task
+    [[ -x $program && -f $folder/base.tar ]] && return
+    say "downloading the engine into $folder"
+    install_tools
+    trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+    if [[ ! -f $folder/base.tar ]]; then
+        unpack_base &
+        tasks+=($!)
+    fi
+    if [[ ! -x $program ]]; then
+        unpack_programs &
+        tasks+=($!)
+    fi
+    for task in "${tasks[@]}"; do
+        wait "$task"
+    done
+}
+
 # ---- the engine -------------------------------------------------------------------
 
 start_engine() {
     # Paths of sockets must be short, whatever the name of $folder.
-    state=$(mktemp -d)
+    state=$(mktemp -d /tmp/engine.XXXXXX)
     mkdir -p "$folder/data" "$state/client/cli-plugins"
     ln -s "$folder"/programs/usr/libexec/docker/cli-plugins/* "$state/client/cli-plugins/"
     export PATH=$folder/programs/usr/bin:$folder/programs/usr/sbin:$PATH
-    export DOCKER_BUILDKIT=1 DOCKER_HOST=unix://$state/engine.sock DOCKER_CONFIG=$state/client
+    export DOCKER_HOST=unix://$state/engine.sock DOCKER_CONFIG=$state/client
+    export DOCKER_BUILDKIT=1
     unset DOCKER_CONTEXT
     LD_LIBRARY_PATH=$(echo "$folder"/programs/usr/lib/*-linux-gnu) \
         dockerd --host "$DOCKER_HOST" --data-root "$folder/data" --exec-root "$state/run" \
@@ -94,27 +129,15 @@ stop_engine() {
     rm -rf "$state" || true
 }
 
-# ---- the base image ---------------------------------------------------------------
-
-make_base_image() { # as small as the one of the registry: no manuals, no translations
-    local context=$folder/base
-    say "making $base_image"
-    mkdir -p "$context"
-    if [[ ! -f $context/root.tar ]]; then
-        mmdebstrap --quiet --variant=minbase \
-            --include=ca-certificates,python3,python3-pip,python3-venv \
-            --dpkgopt='path-exclude=/usr/share/doc/*' \
-            --dpkgopt='path-exclude=/usr/share/info/*' \
-            --dpkgopt='path-exclude=/usr/share/locale/*' \
-            --dpkgopt='path-exclude=/usr/share/man/*' \
-            bookworm "$context/root.part.tar" "$(debian_mirror)"
-        mv "$context/root.part.tar" "$context/root.tar"
-    fi
+make_base_image() {
+    local context=$state/base
+    mkdir "$context"
+    ln "$folder/base.tar" "$context/" 2>/dev/null || cp "$folder/base.tar" "$context/"
     # Those that the clients of this machine trust.
     cp /etc/ssl/certs/ca-certificates.crt "$context/"
     cat >"$context/Dockerfile" <<'DOCKERFILE'
 FROM scratch
-ADD root.tar /
+ADD base.tar /
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 RUN rm -f /usr/lib/python3.11/EXTERNALLY-MANAGED \
     && ln -s /usr/bin/python3 /usr/local/bin/python
@@ -145,7 +168,7 @@ flock --nonblock 9 || {
     say "another call is using $folder. Wait for it, or name another folder."
     exit 1
 }
-[[ -x $folder/programs/usr/sbin/dockerd ]] || unpack_programs
+prepare 9>&-
 start_engine
 say "$(docker version --format 'client {{.Client.Version}}, engine {{.Server.Version}}')"
 docker image inspect "$base_image" >/dev/null 2>&1 || make_base_image

@@ -68,7 +68,7 @@ class Project:
         try:
             self.compose("up", "--detach", "--no-build", "--wait", timeout=90)
         except AssertionError as error:
-            logs = self.compose("logs", "--no-color", "--tail", "40")
+            logs = self.logs()
             self.compose("down")
             raise AssertionError(f"{error}\n{logs}") from None
         return self
@@ -79,10 +79,15 @@ class Project:
     def compose(self, *arguments, timeout=60) -> str:
         """Run `docker compose`."""
         return docker(
-            *("compose", "--ansi", "never", *arguments),
-            timeout=timeout,
-            environment=self.environment,
+            "compose", *arguments, timeout=timeout, environment=self.environment
         )
+
+    def logs(self) -> str:
+        """Return what the service has written, with nothing of the engine's."""
+        command = ["docker", "logs", "--tail", "200", self.container]
+        return subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ).stdout
 
     @property
     def container(self) -> str:
@@ -119,5 +124,5 @@ class Project:
         while (state := self.inspect()["State"])["Status"] != "running" or state[
             "Health"
         ]["Status"] != "healthy":
-            assert time.monotonic() < deadline, self.compose("logs", "--no-color")
+            assert time.monotonic() < deadline, self.logs()
             time.sleep(0.2)
