@@ -1,5 +1,7 @@
 import json
+import shlex
 import statistics
+import subprocess
 
 import keras
 import numpy as np
@@ -11,6 +13,7 @@ from kerasbnn.cli import main
 from kerasbnn.runtime import Interpreter, delegate
 from tests.helpers.delegates import has_delegate
 from tests.helpers.processes import run_python
+from tests.helpers.services import served
 
 IS_CONVERTING = keras.backend.backend() == "tensorflow"
 FILE = "models/digits/1/model.tflite"
@@ -172,6 +175,33 @@ def test_the_demo_ends_with_the_commands_that_serve(trained):
         f"  curl --form image=@{folder}/image.png {url}/predict\n"
         f"  curl {url}/geometry\n"
     )
+
+
+@needs_tensorflow
+def test_the_commands_that_the_demo_prints_work(trained):
+    folder, printed = trained
+    lines = printed.splitlines()
+    (serve,) = (line for line in lines if line.startswith("  kerasbnn serve"))
+    asking = [line for line in lines if line.startswith("  curl")]
+    with served(*shlex.split(serve)[1:], folder=folder) as url:
+        answers = [
+            json.loads(
+                subprocess.run(
+                    shlex.split(line.replace("http://127.0.0.1:8000", url)),
+                    stdout=subprocess.PIPE,
+                    check=True,
+                ).stdout
+            )
+            for line in asking
+        ]
+    prediction, geometry = answers
+    digits = datasets.load_digits(seed=0)
+    with Interpreter(folder / FILE, delegate=False) as file:
+        scores = file.predict(digits.x_test[:1])
+    assert prediction["model_name"] == "digits"
+    assert prediction["predictions"][0]["label"] == str(scores.argmax())
+    names = ["conv_1", "conv_2", "conv_3", "logits"]
+    assert [layer["name"] for layer in geometry["layers"]] == names
 
 
 @needs_tensorflow

@@ -135,8 +135,9 @@ def export(
             **options,
         )
         probed = probe(model, new / PROBE, **options)
-        geometry = audit(
-            model, samples.nested, max_samples=max_samples, verbose=verbose
+        geometry = replace(
+            audit(model, samples.nested, max_samples=max_samples, verbose=verbose),
+            model=options["name"],
         )
         contents = {
             **geometry.to_dict(histograms=False),

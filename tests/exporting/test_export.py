@@ -1,5 +1,6 @@
 """`export`: its files are those of the single steps, whatever the form of the data."""
 
+import dataclasses
 import importlib.util
 import json
 
@@ -88,6 +89,7 @@ def test_the_files_are_those_of_the_single_steps(model, x, exported, tmp_path):
     with Probe(steps / "model.probe.tflite") as probe:
         assert values.pop("reference") == Reference.measure(probe, x).to_dict()
     audited = kerasbnn.audit(model, x, max_samples=1024, verbose=0)
+    audited = dataclasses.replace(audited, model="zoo")
     assert values == json.loads(audited.to_json(histograms=False))
 
 
