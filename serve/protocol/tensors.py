@@ -132,22 +132,24 @@ def _flat(spec, data, shape) -> list:
     """Flatten nested lists, each of which must be as long as its axis is."""
     level = [data]
     for axis, size in enumerate(shape):
-        lists = [found for found in level if type(found) is list]
-        lengths = sorted({len(found) for found in lists})
-        if len(lists) != len(level):
-            found = f"a value beside or instead of a list on axis {axis}"
-        elif lengths != [size]:
-            found = f"{' and '.join(map(str, lengths[:4]))} on axis {axis}"
-        else:
-            level = list(chain.from_iterable(level))
-            continue
-        raise ServiceError(
-            400,
-            f"Input '{spec.name}' has 'data' that does not fit its shape {shape}: "
-            f"expected {size_of(shape)} values in one list, or lists nested like the "
-            f"shape. Received: {found}.",
-        )
+        are_lists = {list}.issuperset(map(type, level))
+        if not (are_lists and {size}.issuperset(map(len, level))):
+            raise _misfit(spec, shape, axis, level if are_lists else None)
+        level = list(chain.from_iterable(level))
     return level
+
+
+def _misfit(spec, shape, axis, lists):
+    found = "a value beside or instead of a list"
+    if lists:
+        lengths = sorted(set(map(len, lists)))
+        found = " and ".join(str(length) for length in lengths[:4])
+    return ServiceError(
+        400,
+        f"Input '{spec.name}' has 'data' that does not fit its shape {shape}: expected "
+        f"{size_of(shape)} values in one list, or lists nested like the shape. "
+        f"Received: {found} on axis {axis}.",
+    )
 
 
 def _expected(spec):
