@@ -65,8 +65,8 @@ def model_health(model: "ServedModel", live: Mapping[str, Any] | None) -> Health
         return Health(
             "none",
             "collecting",
-            f"{samples:,} of {needed:,} live samples were measured that are needed to "
-            "compare with the reference.",
+            f"A comparison with the reference needs {needed:,} live samples; "
+            f"{samples:,} were measured so far.",
         )
     seen = f"the last {samples:,} live samples that were measured"
     count = sum(1 for layer in live.get("layers", ()) if layer.get("warnings"))

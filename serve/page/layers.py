@@ -12,6 +12,7 @@ from kerasbnn.geometry.theory import LIMIT_ANGLE_DEGREES, expected_angle_degrees
 from kerasbnn.geometry.views.sentences import sentences
 from kerasbnn.geometry.views.wording import (
     angle,
+    code_segments,
     decimal,
     quantizer,
     tone,
@@ -30,12 +31,12 @@ class Verdict:
     Attributes:
         tone: "good", "change", "stop" or "none"; gives the color.
         word: What to do, in a word.
-        text: Why, and how.
+        text: Why, and how: pieces, each with whether it is code.
     """
 
     tone: str
     word: str
-    text: str
+    text: list[tuple[str, bool]]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,11 @@ def _audited(layer: LayerGeometry) -> dict[str, Any]:
         "correlation": (decimal(pooled), decimal(None)),
         "weight_entropy": decimal(layer.weights.sign_entropy),
         "verdicts": tuple(
-            Verdict(tone(found.kind), verdict_word(found.kind), found.reason)
+            Verdict(
+                tone(found.kind),
+                verdict_word(found.kind),
+                code_segments(f"{found.reason} {found.remedy}"),
+            )
             for found in layer.verdicts
         ),
         "facts": facts,

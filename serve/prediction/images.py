@@ -9,13 +9,11 @@ from ..errors import ServiceError
 
 # By their first bytes, not by what a sender calls them. Pillow's own `Image.open` would
 # try formats that nobody asked for.
-_FORMATS = {
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
 
-# Each scan costs a pass over all pixels, and may take no more than a few bytes.
-MAX_SCANS = 200
+# Each scan of a JPEG costs a pass over all pixels, and may take but a few bytes.
+MAX_SCANS = 64
 _START_OF_SCAN = b"\xff\xda"
 
 _TURNS = {
@@ -67,7 +65,8 @@ def read_image(
         image = _opened(content, max_pixels)
         orientation = _orientation(image)
         # A large JPEG is decoded at a fraction of its size, above twice what is asked.
-        image.draft(None, (2 * max(width, height),) * 2)
+        least = 2 * max(width, height)
+        image.draft(None, (least, least))
         image.load()
         image = _resized(_plain(image), orientation, (width, height))
         pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
@@ -85,20 +84,17 @@ def read_image(
 def _opened(content, max_pixels):
     if not content:
         raise ServiceError(400, "The image is empty: 0 bytes. Send a PNG or JPEG file.")
-    made = [made for start, made in _FORMATS.items() if content.startswith(start)]
-    if not made:
+    if content.startswith(_PNG):
+        image = PngImagePlugin.PngImageFile(io.BytesIO(content))
+    elif content.startswith(_JPEG):
+        _check_scans(content)
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+    else:
         raise ServiceError(
             415,
             "The image is neither PNG nor JPEG: its first bytes are "
             f"{content[:8].hex(' ')}. Save it as one of them.",
         )
-    if content.count(_START_OF_SCAN) > MAX_SCANS:
-        raise ServiceError(
-            400,
-            f"The image has more than {MAX_SCANS} scans, which no camera writes. Save "
-            "it again as PNG or JPEG.",
-        )
-    image = made[0](io.BytesIO(content))
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise ServiceError(
@@ -113,6 +109,16 @@ def _opened(content, max_pixels):
     return image
 
 
+def _check_scans(content):
+    # Within the data of a scan these bytes do not occur.
+    if content.count(_START_OF_SCAN) > MAX_SCANS:
+        raise ServiceError(
+            400,
+            f"The image has more than {MAX_SCANS} scans, which no camera writes. Save "
+            "it again as PNG or JPEG.",
+        )
+
+
 def _orientation(image):
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
@@ -124,9 +130,10 @@ def _orientation(image):
 def _plain(image):
     """Return an image of 8-bit values that can be resized, without a palette."""
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    if image.has_transparency_data:
+        values = np.asarray(image).astype(np.uint16)
+        # Divided by 257 and rounded, in 16 bits.
+        return Image.fromarray(((values - (values >> 8) + 128) >> 8).astype(np.uint8))
+    if image.has_transparency_data and image.mode != "RGBA":
         return image.convert("RGBA")
     if image.mode in ("1", "P"):
         return image.convert("RGB" if image.mode == "P" else "L")

@@ -79,7 +79,7 @@ def test_few_samples_and_no_budget(serve_folder):
     with serve_folder() as address:
         text = httpx.get(f"{address}/models/digits").text
         assert "collecting" in text
-        assert "0 of 64 live samples" in text
+        assert "needs 64 live samples; 0 were measured" in text
 
 
 def test_pages_need_a_key_where_there_are_some(serve_folder):

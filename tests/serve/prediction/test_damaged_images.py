@@ -141,6 +141,9 @@ def test_more_scans_than_a_camera_writes():
     assert error.status == 400
     assert "scans" in error.message
     assert attempted(content)
+    # In a PNG the same bytes mean nothing.
+    noise = np.frombuffer(b"\xff\xda" * 4500, np.uint8).reshape(100, 90)
+    assert attempted(encoded(noise, compress_level=0))
 
 
 def test_animations():
