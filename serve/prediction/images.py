@@ -131,8 +131,9 @@ def _plain(image):
     """Return an image of 8-bit values that can be resized, without a palette."""
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.uint16)
-        # Divided by 257 and rounded, in 16 bits.
-        return Image.fromarray(((values - (values >> 8) + 128) >> 8).astype(np.uint8))
+        # Divided by 257 and rounded, without more than 16 bits on the way.
+        values = values - ((values >> 8) + (values >> 7 & 1)) + 128 >> 8
+        return Image.fromarray(values.astype(np.uint8))
     if image.has_transparency_data and image.mode != "RGBA":
         return image.convert("RGBA")
     if image.mode in ("1", "P"):

@@ -49,9 +49,8 @@ def test_single_bits_become_gray_where_they_are_resized():
 
 
 def test_sixteen_bits_are_rounded_to_eight():
-    values = RNG.integers(0, 2**16, (6, 7), dtype=np.uint16)
-    values[0, :3] = 0, 65535, 128
-    found = read(encoded(values), 7, 6, 1)[..., 0]
+    values = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    found = read(encoded(values), 256, 256, 1)[..., 0]
     assert np.array_equal(found, np.rint(values / 257))
 
 
