@@ -245,7 +245,7 @@ class InputCovariance:
 
 
 def _chosen_components(x: NDArray[Any]) -> Floats:
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))
     chosen = spread_evenly(flat.shape[1], MOST_COMPONENTS)
     flat = flat[:, chosen].astype(np.float64)
     if not np.isfinite(flat).all():

@@ -181,10 +181,11 @@ class GeometryMonitor:
             }
             return self._known
 
-    def _add(self, arrays: Arrays):
+    def _add(self, arrays: Arrays) -> int:
         observation = self._observe(_finite(arrays))
         with self._lock:
             self._window.add(observation)
+        return observation.samples
 
     def _observe(self, arrays: Arrays) -> Observation:
         names = self._probe.inputs
@@ -201,7 +202,7 @@ def _finite(arrays: Arrays) -> Arrays:
     kept = np.ones(min(map(len, arrays.values())), np.bool_)
     for array in arrays.values():
         if array.dtype.kind == "f":
-            kept &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            kept &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     if kept.all():
         return arrays
     return {name: array[kept] for name, array in arrays.items()}

@@ -37,7 +37,8 @@ class Sampler:
     sample is spread over time and not the beginning of each burst.
 
     Args:
-        measure: Measures an array of rows for each input; called in the thread.
+        measure: Measures an array of rows for each input, in the thread; returns how
+            many of the rows it could measure.
         share: Share of one processor's time that the thread may use.
         capacity: Rows that may wait.
         name: Name of the model, for the log.
@@ -47,12 +48,12 @@ class Sampler:
         seen: Rows that were offered.
         measured: Rows that were measured.
         failed: Rows that could not be measured.
-        error: Why the last of these could not, or None.
+        error: Why the last ones could not, or None.
     """
 
     def __init__(
         self,
-        measure: Callable[[Arrays], None],
+        measure: Callable[[Arrays], int],
         share: float,
         capacity: int,
         name: str = "",
@@ -164,8 +165,9 @@ class Sampler:
             arrays = {
                 name: np.concatenate([row[name] for row in rows]) for name in rows[0]
             }
-            self._measure(arrays)
-            self.measured += count
+            measured = self._measure(arrays)
+            self.measured += measured
+            self.failed += count - measured
         except Exception as error:
             self._note(error, count)
         cost = (time.thread_time() - started) / count

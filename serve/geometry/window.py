@@ -18,7 +18,8 @@ class Window:
     Args:
         description: What the probe measures.
         reference: What the samples are compared with.
-        size: Samples that the window has at most, and at least but for one block.
+        size: Samples that the window has at least, once there were as many; at most it
+            has one block more.
 
     Example:
         >>> from kerasbnn.probing import ProbeDescription, Reference
@@ -30,8 +31,8 @@ class Window:
 
     def __init__(self, description: ProbeDescription, reference: Reference, size: int):
         self._description, self._reference = description, reference
-        self._block = max(1, size // BLOCKS)
-        self._blocks: deque[Observation] = deque(maxlen=BLOCKS)
+        self._size = size
+        self._blocks: deque[Observation] = deque()
         self._newest = self._empty()
         self._total = ProbeStatistics(description)
         self._outside = dict.fromkeys(reference.inputs, 0)
@@ -39,10 +40,13 @@ class Window:
     def add(self, observation: Observation):
         """Add samples, and forget the oldest block if need be."""
         self._newest.merge(observation)
-        if self._newest.samples >= self._block:
+        if self._newest.samples >= max(1, self._size // BLOCKS):
             self._count(self._newest)
             self._blocks.append(self._newest)
             self._newest = self._empty()
+            samples = sum(block.samples for block in self._blocks)
+            while samples - self._blocks[0].samples >= self._size:
+                samples -= self._blocks.popleft().samples
 
     def observed(self) -> Observation:
         """Return the samples of the window together."""

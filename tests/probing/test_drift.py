@@ -49,9 +49,11 @@ def test_few_samples_say_nothing(name):
     assert drift.layers[0].live["correlation"] is not None
 
 
-def test_no_samples():
+@pytest.mark.parametrize("measured", [False, True])
+def test_no_samples(measured):
     probe, reference = packaged()
-    drift = Drift.of(Observation(probe.description, reference))
+    nothing = Observation(probe.description, reference)
+    drift = drift_of(held_out()[:0]) if measured else Drift.of(nothing)
     assert drift.warnings == {}
     json.dumps(drift.to_dict(), allow_nan=False)
     for part in (*drift.layers, *drift.inputs):
