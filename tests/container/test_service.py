@@ -1,8 +1,10 @@
 """The service that `docker compose up` starts: answers, limits, restarts."""
 
 import json
+import re
 import time
 import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -85,6 +87,28 @@ def test_tells_the_geometry(service, images):
         time.sleep(0.2)
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/", "digits"),
+        ("/docs", "swagger"),
+        ("/openapi.json", "/v2/models/"),
+        ("/metrics", 'implementation="'),
+    ],
+)
+def test_pages_and_their_files_are_there(service, path, words):
+    page = read(service, path)
+    assert words in page
+    for linked in set(re.findall(r'(?:src|href)="(/[^"#?]*)', page)):
+        assert read(service, linked)
+
+
+def read(project, path):
+    """Return the text of a page; an error unless its status is one of success."""
+    with urllib.request.urlopen(project.address + path, timeout=10) as answer:
+        return answer.read().decode("utf-8", "replace")
+
+
 def test_has_no_rights(service):
     status = dict(
         line.split(":\t", 1)
@@ -120,7 +144,7 @@ def test_writes_temporary_files_that_do_not_run(service):
 def test_memory_and_processes_are_limited(service):
     limits = service.inspect()["HostConfig"]
     assert limits["Memory"] == 2**30
-    assert limits["PidsLimit"] == 128
+    assert limits["PidsLimit"] == 256
     assert limits["ReadonlyRootfs"]
     assert not limits["Privileged"]
     assert limits["RestartPolicy"]["Name"] == "unless-stopped"

@@ -198,3 +198,19 @@ def test_makes_a_new_key_each_time():
         KeyCheck(Settings(api_keys=key))
         keys.add(key)
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "0.0.0.0"], "others can reach '0.0.0.0'"),
+        (["--host", "0.0.0.0", "--api-keys", "short"], "entry 1 of the API keys"),
+    ],
+)
+def test_the_service_does_not_start(arguments, words):
+    command = [sys.executable, "-m", "kerasbnn.serve", "--port", "0", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "short" not in result.stderr
