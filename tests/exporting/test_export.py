@@ -12,6 +12,7 @@ from keras import layers
 import kerasbnn
 from kerasbnn import QuantConv2D, QuantDense
 from kerasbnn.exporting import ExportReport
+from kerasbnn.exporting.samples import collect_samples
 from kerasbnn.geometry import GeometryReport
 from kerasbnn.probing import Probe, Reference
 from kerasbnn.runtime import Interpreter
@@ -227,6 +228,22 @@ def test_several_inputs_in_any_form(tmp_path, rng, form):
     for layer in ("conv", "dense"):
         found = report.geometry[layer].products.pooled
         assert found == pytest.approx(expected[layer].products.pooled, abs=1e-6)
+
+
+def test_no_more_is_read_than_is_used(model, rng):
+    read = []
+
+    def without_end():
+        while True:
+            read.append(rng.normal(size=(30, 8, 7, 1)))
+            yield read[-1]
+
+    samples = collect_samples(model, without_end(), max_samples=100)
+    assert len(read) == 4
+    expected = np.concatenate(read)[:100].astype("float32")
+    np.testing.assert_array_equal(samples.arrays[0], expected)
+    assert len(samples.to_verify[0]) == 16
+    np.testing.assert_array_equal(samples.to_verify[0][[0, -1]], expected[[0, -1]])
 
 
 @needs_tensorflow

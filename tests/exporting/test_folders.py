@@ -1,6 +1,8 @@
 """An export is there as a whole or leaves everything as it was."""
 
 import json
+import threading
+import time
 
 import keras
 import numpy as np
@@ -197,13 +199,17 @@ def test_files_and_links_are_never_replaced(model, x, tmp_path):
 def test_a_folder_that_comes_while_the_export_runs_stays(model, x, tmp_path):
     folder = tmp_path / "net" / "1"
 
-    def batches():
-        yield x
-        folder.mkdir(parents=True)
+    def put_another():
+        while not list(tmp_path.glob("net/.1.*/1")):
+            time.sleep(0.01)
+        folder.mkdir()
         (folder / "model.tflite").write_text("of another process")
 
+    thread = threading.Thread(target=put_another, daemon=True)
+    thread.start()
     with pytest.raises(FileExistsError, match="holds a model already"):
-        kerasbnn.export(model, folder, batches(), verbose=0)
+        kerasbnn.export(model, folder, x, verbose=0)
+    thread.join()
     assert tree(tmp_path) == {
         "net": None,
         "net/1": None,
