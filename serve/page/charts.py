@@ -114,35 +114,34 @@ def score_bar(score: float | None, low: float, high: float) -> Markup:
     )
 
 
-def duration_histogram(counts: list[int], names: list[str], model: str) -> Markup:
+def duration_histogram(counts: list[int], bounds: list[str], model: str) -> Markup:
     """Draw how many requests took how long.
 
     Args:
         counts: Requests between one bound and the next.
-        names: The bounds, one more than counts.
+        bounds: The bounds in milliseconds, one more than counts.
         model: Name of the model.
 
     Returns:
         The chart.
     """
-    x = Scale(0, len(counts), 44, 512)
+    x = Scale(0, len(counts), 36, 404)
     y = Scale(0, max(counts) * 1.08, 110, 8)
-    rule = element("line", x1=x.start, x2=x.end, y1=110, y2=110, class_="rule")
-    parts = [*_count_axis(y, x), rule]
-    for place, name in enumerate(names):
-        where = {"x": x(place), "y": 125, "text_anchor": "middle"}
-        parts.append(element("text", name, class_="tick", **where))
+    parts = [*_count_axis(y, x), *_baseline(x, 110, "milliseconds")]
+    for place, bound in enumerate(bounds):
+        where = {"x": x(place), "y": 124, "text_anchor": "middle"}
+        parts.append(element("text", bound, class_="tick", **where))
     for place, count in enumerate(counts):
-        words = f"{names[place]} to {names[place + 1]}: {_count(count, 'request')}"
+        words = f"{bounds[place]} to {bounds[place + 1]} ms: {_count(count, 'request')}"
         where = {"x": x(place) + 1, "width": x(place + 1) - x(place) - 2}
         where |= {"y": y(count), "height": 110 - y(count)}
         parts.append(titled("rect", words, class_="bar", **where))
     most = max(range(len(counts)), key=counts.__getitem__)
     label = (
         f"Histogram of what {_count(sum(counts), 'request')} to {model} took: most "
-        f"took {names[most]} to {names[most + 1]}."
+        f"took {bounds[most]} to {bounds[most + 1]} milliseconds."
     )
-    return drawing(540, 132, label, parts, "times")
+    return drawing(420, 146, label, parts, "times")
 
 
 def stacked_times(steps: Mapping[str, float]) -> Markup:
@@ -202,12 +201,19 @@ def _runs(row: np.ndarray):
 
 
 def _axis(x: Scale, bottom: int, title: str) -> list[Markup]:
-    parts = [element("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule")]
+    parts = _baseline(x, bottom, title)
     for tick in x.ticks():
         place = {"x": x(tick), "y": bottom + 14, "text_anchor": "middle"}
         parts.append(element("text", f"{tick:g}", class_="tick", **place))
+    return parts
+
+
+def _baseline(x: Scale, bottom: int, title: str) -> list[Markup]:
     middle = {"x": (x.start + x.end) / 2, "y": bottom + 31, "text_anchor": "middle"}
-    return [*parts, element("text", title, class_="tick", **middle)]
+    return [
+        element("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="rule"),
+        element("text", title, class_="tick", **middle),
+    ]
 
 
 def _count_axis(y: Scale, x: Scale) -> list[Markup]:

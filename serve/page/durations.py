@@ -57,11 +57,11 @@ def histogram_of(durations: list[tuple[float, int]], model: str) -> Markup:
     first, last = max(used[0] - 1, 0), min(used[-1] + 1, len(durations) - 1)
     shown = durations[first : last + 1]
     start = durations[first - 1][0] if first else 0.0
-    names = [_written(start), *(_written(bound) for bound, _ in shown)]
-    return duration_histogram([count for _, count in shown], names, model)
+    bounds = [_written(start), *(_written(bound) for bound, _ in shown)]
+    return duration_histogram([count for _, count in shown], bounds, model)
 
 
 def _written(seconds: float) -> str:
     if math.isinf(seconds):
         return "\N{INFINITY}"
-    return f"{1000 * seconds:g} ms" if seconds < 1 else f"{seconds:g} s"
+    return f"{1000 * seconds:g}"
