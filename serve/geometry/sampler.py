@@ -66,8 +66,10 @@ class Sampler:
         self._name = name
         self._queue: deque[tuple[float, Arrays]] = deque()
         # Rows that may be taken now, and how many more each second.
-        self._allowed, self._rate = float(capacity), 0.0
+        self._allowed, self._rate = float(capacity), 1.0
         self._updated = time.monotonic()
+        # Before this no row may be taken.
+        self._next = 0.0
         self._seconds_per_row: float | None = None
         # The thread never holds it, so `offer` waits for no slow thread.
         self._lock = threading.Lock()
@@ -97,19 +99,28 @@ class Sampler:
             self._note(error, 0)
 
     def _offer(self, arrays: Arrays):
-        rows = min(map(len, arrays.values()))
+        rows = len(next(iter(arrays.values())))
         self.seen += rows
-        if self._thread is None or self._stop.is_set():
-            return
         now = time.monotonic()
+        # Nearly every request ends here.
+        if now < self._next or self._thread is None or self._stop.is_set():
+            return
         earned = self._rate * (now - self._updated)
         self._allowed = min(self._allowed + earned, float(self._capacity))
         self._updated = now
         room = self._capacity - len(self._queue)
         count = min(rows, ROWS_PER_REQUEST, int(self._allowed), room)
-        if count < 1:
-            return
-        self._allowed -= count
+        if count > 0:
+            self._allowed -= count
+            self._take(arrays, rows, count, now)
+        if not room:
+            self._next = now + POLL_SECONDS
+        elif self._allowed < 1:
+            # Rows may be allowed sooner than it seems, as the rate changes.
+            seconds = (1 - self._allowed) / self._rate
+            self._next = now + min(seconds, POLL_SECONDS)
+
+    def _take(self, arrays: Arrays, rows: int, count: int, now: float):
         step = rows // count
         first = self.seen % step
         for row in range(first, first + step * count, step):
