@@ -1,6 +1,7 @@
 """Runs the application in uvicorn."""
 
 import asyncio
+import logging
 import time
 
 import uvicorn
@@ -9,6 +10,8 @@ from .application import Service, create_app
 from .security import check_exposure
 from .settings import Settings
 from .telemetry.logs import set_up
+
+logger = logging.getLogger(__name__)
 
 # Connections that may wait to be accepted.
 WAITING_CONNECTIONS = 2048
@@ -35,6 +38,12 @@ class Server(uvicorn.Server):
         app = create_app(settings)
         self.service: Service = app.state.service
         super().__init__(_configuration(app, settings))
+
+    async def startup(self, sockets=None):
+        """Begin to listen, and say what is served."""
+        for model in self.service.models:
+            logger.info("%s", _described(model))
+        await super().startup(sockets)
 
     async def shutdown(self, sockets=None):
         """Answer what was sent, then close."""
@@ -68,6 +77,20 @@ def serve(settings: Settings) -> int:
     set_up(settings)
     Server(settings).run()
     return 0
+
+
+def _described(model):
+    taken, all_layers = len(model.interpreter.delegated), model.interpreter.composites
+    inputs, outputs = (
+        ", ".join(f"{spec.name} {list(spec.shape)}" for spec in specs.values())
+        for specs in (model.inputs, model.outputs)
+    )
+    watched = "measured" if model.monitor else "not measured, without an export"
+    return (
+        f"Model {model.name}, version {model.version}: {inputs} -> {outputs}. "
+        f"{taken} of {len(all_layers)} binary layers by the native delegate. Geometry "
+        f"of live requests {watched}. {model.plan.reason}"
+    )
 
 
 def _configuration(app, settings):

@@ -115,7 +115,9 @@ class Settings(BaseSettings):
     )
 
     # -- logs
-    log_format: Literal["json", "text"] = Field("json", description="Form of the logs")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Form of the logs: 'auto' is text in a terminal, else JSON"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages that are logged"
     )

@@ -45,7 +45,10 @@ def set_up(settings: Settings):
     """
     global _handler
     tear_down()
-    _handler = LineHandler(json_line if settings.log_format == "json" else text_line)
+    form = settings.log_format
+    if form == "auto":
+        form = "text" if sys.stderr.isatty() else "json"
+    _handler = LineHandler(json_line if form == "json" else text_line)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     root = logging.getLogger()
     root.addHandler(_handler)
