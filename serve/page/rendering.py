@@ -29,7 +29,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     # Without a referrer at all, a browser would not tell where a form comes from.
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 

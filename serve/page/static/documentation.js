@@ -5,6 +5,4 @@ window.SwaggerUIBundle({
   layout: "BaseLayout",
   deepLinking: true,
   displayRequestDuration: true,
-  // Otherwise the description would be sent to a validator on another host.
-  validatorUrl: null,
 });
