@@ -142,10 +142,15 @@ def test_ids_parameters_and_time(client, binary):
     np.testing.assert_array_equal(result.as_numpy("flat_x"), array)
 
 
-def test_many_at_once(small_server, rng):
-    address = small_server.removeprefix("http://")
-    with triton.InferenceServerClient(address, concurrency=8) as client:
-        arrays = [rng.random((1 + i % 5, 6), dtype=np.float32) for i in range(200)]
+@pytest.mark.parametrize("batching", ["off", 8])
+def test_many_at_once(small_models, serve_folder, rng, batching):
+    arrays = [rng.random((1 + i % 5, 6), dtype=np.float32) for i in range(200)]
+    with (
+        serve_folder(model_dir=small_models.folder, batching=batching) as address,
+        triton.InferenceServerClient(
+            address.removeprefix("http://"), concurrency=8
+        ) as client,
+    ):
         waiting = [
             client.async_infer("row", [infer_input("x", array)], request_id=str(i))
             for i, array in enumerate(arrays)
@@ -154,6 +159,14 @@ def test_many_at_once(small_server, rng):
             result = asked.get_result()
             assert result.get_response()["id"] == str(i)
             np.testing.assert_array_equal(result.as_numpy("flat_x"), array)
+        (found,) = client.get_inference_statistics("row")["model_stats"]
+    assert found["inference_count"] == sum(map(len, arrays))
+    batches = [(b["batch_size"], b["compute_infer"]) for b in found["batch_stats"]]
+    assert sum(rows * infer["count"] for rows, infer in batches) == sum(
+        map(len, arrays)
+    )
+    assert found["execution_count"] == sum(infer["count"] for _, infer in batches)
+    assert found["execution_count"] <= 200
 
 
 @pytest.mark.parametrize("binary", [True, False])
