@@ -37,9 +37,6 @@ async def read_body(
         ServiceError: It is too large (413), too slow (408), compressed in an unknown
             way (415) or badly (400), or the client has gone (499).
     """
-    announced = number_of_bytes(headers.get(b"content-length", b"0"), "Content-Length")
-    if announced > limits.max_body:
-        raise _too_large(f"{announced} bytes", limits)
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in _WINDOW_BITS and encoding not in (b"identity", b""):
         raise ServiceError(
@@ -50,7 +47,7 @@ async def read_body(
         )
     try:
         async with asyncio.timeout(limits.body_timeout):
-            body = await _received(receive, limits)
+            body = await _received(headers, receive, limits.max_body)
     except TimeoutError:
         raise ServiceError(
             408,
@@ -114,7 +111,11 @@ def decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
     return content
 
 
-async def _received(receive, limits) -> bytes:
+async def _received(headers, receive, most) -> bytes:
+    announced = number_of_bytes(headers.get(b"content-length", b"0"), "Content-Length")
+    if announced > most:
+        await _discard(headers, receive)
+        raise _too_large(f"{announced} bytes", most)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -123,15 +124,30 @@ async def _received(receive, limits) -> bytes:
             raise ServiceError(499, "The client has gone before its body had arrived.")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > limits.max_body:
-            raise _too_large("more", limits)
-        if not message.get("more_body"):
+        more = message.get("more_body")
+        if size > most:
+            parts.clear()
+            if more:
+                await _discard(headers, receive)
+            raise _too_large("more", most)
+        if not more:
             return b"".join(parts)
 
 
-def _too_large(found, limits):
+async def _discard(headers, receive):
+    """Let a client finish that would else not read its answer.
+
+    It finds its connection reset where that closes while it still sends.
+    """
+    if headers.get(b"connection", b"").lower() != b"close" or b"expect" in headers:
+        return
+    while (await receive()).get("more_body"):
+        pass
+
+
+def _too_large(found, most):
     return ServiceError(
         413,
-        f"The body has {found}, and {limits.max_body} bytes are the most that is "
-        "taken. Send fewer rows at once.",
+        f"The body has {found}, and {most} bytes are the most that is taken. Send "
+        "fewer rows at once.",
     )

@@ -204,9 +204,12 @@ def test_what_is_wrong_is_said(small_server):
     assert "'flat_x'" in message
 
 
-def test_large_bodies_are_refused_at_once(small_server):
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_large_bodies_are_refused_at_once(small_server, connection):
+    """Also where the server closes the connection, the client gets the answer."""
     begin = time.monotonic()
-    assert_refused(small_server, 413, b" " * 38_000_000)
+    headers = {"Connection": connection}
+    assert_refused(small_server, 413, b" " * 38_000_000, headers)
     assert time.monotonic() - begin < 2
 
 

@@ -16,12 +16,14 @@ LIMITS = Settings(max_body=2000, max_decompressed_body=4000, body_timeout=0.2)
 
 def read(parts, limits=LIMITS, last=False, pause=0.0, **headers):
     """Read a body that arrives in parts, with headers such as `content_encoding`."""
-    messages = [{"type": "http.request", "body": p, "more_body": True} for p in parts]
-    if last:
-        messages[-1]["more_body"] = False
-    else:
-        messages.append({"type": "http.disconnect"})
-    waiting = iter(messages)
+
+    def messages():
+        for number, body in enumerate(parts, 1):
+            more = not (last and number == len(parts))
+            yield {"type": "http.request", "body": body, "more_body": more}
+        yield {"type": "http.disconnect"}
+
+    waiting = messages()
 
     async def receive():
         await asyncio.sleep(pause)
@@ -72,6 +74,23 @@ def test_too_many_bytes_are_refused():
     # What says so itself is not even read.
     error = refused(413, [], content_length=b"2001")
     assert "2001 bytes" in error.message
+
+
+@pytest.mark.parametrize("announced", [{"content_length": b"3000000"}, {}])
+@pytest.mark.parametrize(
+    ("headers", "is_read"),
+    [
+        ({"connection": b"close"}, True),
+        ({"connection": b"Close"}, True),
+        ({"connection": b"keep-alive"}, False),
+        ({}, False),
+        ({"connection": b"close", "expect": b"100-continue"}, False),
+    ],
+)
+def test_a_client_that_must_finish_may(announced, headers, is_read):
+    parts = iter([b"x" * 3000] * 1000)
+    refused(413, parts, **announced, **headers)
+    assert (next(parts, None) is None) is is_read
 
 
 @pytest.mark.parametrize("length", [b"many", b"-1", b"", b"1e3", b"9" * 5000])
