@@ -1,6 +1,7 @@
 """Renders pages, and says what they may load."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Pages:
         template: str,
         *,
         status: int = 200,
+        headers: Mapping[str, str] | None = None,
         policy: str = POLICY,
         **values: Any,
     ) -> Response:
@@ -60,6 +62,7 @@ class Pages:
             request: The request.
             template: Name of the template.
             status: Status of the answer.
+            headers: Further headers of the answer.
             policy: What the page may load.
             **values: What the template shows.
 
@@ -72,12 +75,13 @@ class Pages:
             version=__version__,
             **values,
         )
-        headers = {
+        fields = {
+            **(headers or {}),
             **_HEADERS,
             "Content-Security-Policy": policy,
             "Cache-Control": "no-store",
         }
-        return HTMLResponse(text, status, headers)
+        return HTMLResponse(text, status, fields)
 
 
 class Files(StaticFiles):

@@ -73,7 +73,7 @@ async def _tried(app, model, request) -> dict[str, Any]:
         check_origin(request.headers)
         found = await app.state.predictor.predict(model, request)
     except ServiceError as error:
-        return {"status": error.status, "refusal": error.message}
+        return {"refusal": error}
     return {"prediction": PredictionView.of(found)}
 
 
@@ -105,17 +105,23 @@ def _times(service):
 
 
 def _model_page(
-    pages, request, model, *, status=200, refusal="", prediction=None
+    pages,
+    request,
+    model,
+    *,
+    refusal: ServiceError | None = None,
+    prediction: PredictionView | None = None,
 ) -> Response:
     live = _live(model)
     return pages.render(
         request,
         "model.html",
-        status=status,
+        status=refusal.status if refusal else 200,
+        headers=refusal.headers if refusal else None,
         model=ModelView.of(model, live),
         details=Details.of(model, live),
         prediction=prediction,
-        refusal=refusal,
+        refusal=refusal.message if refusal else "",
     )
 
 

@@ -198,6 +198,8 @@ def test_a_form_says_why_an_image_was_refused(content, status, digits_server):
     (refusal,) = parsed(answer.text).all("p", **{"id": "refusal"})
     assert "image" in refusal.text
     assert httpx.post(address, content=b"x").status_code == 415
+    compressed = httpx.post(address, content=b"x", headers={"Content-Encoding": "br"})
+    assert compressed.headers["accept-encoding"] == "gzip, deflate"
 
 
 @pytest.mark.parametrize(
