@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 import numpy as np
 
@@ -45,7 +46,6 @@ class Sampler:
 
     Attributes:
         budget: What the thread has used.
-        seen: Rows that were offered.
         measured: Rows that were measured.
         failed: Rows that could not be measured.
         error: Why the last ones could not, or None.
@@ -59,15 +59,18 @@ class Sampler:
         name: str = "",
     ):
         self.budget = Budget(share)
-        self.seen = self.measured = self.failed = 0
+        self.measured = self.failed = 0
         self.error: str | None = None
         self._measure = measure
         self._capacity = capacity
         self._name = name
         self._queue: deque[tuple[float, Arrays]] = deque()
+        # What is appended needs no lock; it is added up now and then.
+        self._uncounted: deque[int] = deque()
+        self._seen = 0
         # Rows that may be taken now, and how many more each second.
         self._allowed, self._rate = float(capacity), 1.0
-        self._updated = time.monotonic()
+        self._updated = monotonic()
         # Before this no row may be taken.
         self._next = 0.0
         self._seconds_per_row: float | None = None
@@ -75,6 +78,13 @@ class Sampler:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def seen(self) -> int:
+        """Rows that were offered."""
+        with self._lock:
+            self._count()
+            return self._seen
 
     @property
     def waiting(self) -> int:
@@ -93,17 +103,20 @@ class Sampler:
             arrays: An array `(rows, ...)` for each input; rows are copied.
         """
         try:
-            with self._lock:
-                self._offer(arrays)
+            for array in arrays.values():
+                self._uncounted.append(len(array))
+                # Nearly every request ends here.
+                if monotonic() >= self._next:
+                    with self._lock:
+                        self._consider(arrays, len(array), monotonic())
+                return
         except Exception as error:
             self._note(error, 0)
 
-    def _offer(self, arrays: Arrays):
-        rows = len(next(iter(arrays.values())))
-        self.seen += rows
-        now = time.monotonic()
-        # Nearly every request ends here.
-        if now < self._next or self._thread is None or self._stop.is_set():
+    def _consider(self, arrays: Arrays, rows: int, now: float):
+        self._count()
+        self._next = now + POLL_SECONDS
+        if self._thread is None or self._stop.is_set():
             return
         earned = self._rate * (now - self._updated)
         self._allowed = min(self._allowed + earned, float(self._capacity))
@@ -113,16 +126,18 @@ class Sampler:
         if count > 0:
             self._allowed -= count
             self._take(arrays, rows, count, now)
-        if not room:
-            self._next = now + POLL_SECONDS
-        elif self._allowed < 1:
-            # Rows may be allowed sooner than it seems, as the rate changes.
-            seconds = (1 - self._allowed) / self._rate
+        # Between requests that are considered others pass at once.
+        if room > count:
+            seconds = max(1 - self._allowed, 0.0) / self._rate
             self._next = now + min(seconds, POLL_SECONDS)
+
+    def _count(self):
+        while self._uncounted:
+            self._seen += self._uncounted.popleft()
 
     def _take(self, arrays: Arrays, rows: int, count: int, now: float):
         step = rows // count
-        first = self.seen % step
+        first = self._seen % step
         for row in range(first, first + step * count, step):
             one = {name: array[row : row + 1].copy() for name, array in arrays.items()}
             self._queue.append((now, one))
@@ -158,7 +173,7 @@ class Sampler:
     def _is_due(self) -> bool:
         if not self._queue or self._stop.is_set() or self.budget.seconds_to_wait():
             return False
-        oldest = time.monotonic() - self._queue[0][0]
+        oldest = monotonic() - self._queue[0][0]
         return len(self._queue) >= self._batch_rows() or oldest >= LONGEST_WAIT
 
     def _batch_rows(self) -> int:
