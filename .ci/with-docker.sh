@@ -62,9 +62,10 @@ SOURCES
     mv "$unpacked" "$folder/programs"
 }
 
-unpack_base() { # the base image's files: without manuals and translations, as in its own
+unpack_base() { # without manuals and translations, as the registry's
     mmdebstrap --quiet --variant=minbase \
         --include=ca-certificates,python3,python3-pip,python3-venv \
+        --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
