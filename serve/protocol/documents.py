@@ -64,17 +64,20 @@ def _check_count(content, inputs, limits):
     """
     if any(-1 in spec.shape[1:] for spec in inputs.values()):
         return
-    most = sum(
-        size_of(spec.shape[1:]) * (limits.max_rows if spec.shape[:1] == (-1,) else 1)
-        for spec in inputs.values()
-    )
+    most = 0
+    for spec in inputs.values():
+        rows = limits.max_rows if spec.shape[:1] == (-1,) else 1
+        # The values of a row, and all lists that they may be nested in.
+        most += rows * sum(
+            size_of(spec.shape[1:axis]) for axis in range(1, len(spec.shape) + 1)
+        )
     found = content.count(b",") + content.count(b"[") + content.count(b"{")
-    # A value may be in a list of its own; names and parameters are few.
+    # A list has a bracket and a comma. Names and parameters are few.
     if found > 2 * most + _UNCOUNTED // 16:
         raise ServiceError(
             413,
-            f"The JSON has about {found} values, and {most} are the most that the "
-            f"model takes, {limits.max_rows} rows. Send fewer rows at once.",
+            f"The JSON has about {found} values and lists, and the model takes no more "
+            f"than {most} in {limits.max_rows} rows. Send fewer rows at once.",
         )
 
 

@@ -260,9 +260,19 @@ def test_data_may_be_as_deep_as_its_shape(rng):
 def test_json_of_too_many_values_is_not_even_parsed(value):
     body = b'{"inputs":[' + value * 10**6 + b"1]}"
     message = refused(body, status=413)
-    assert "32 are the most" in message
+    assert "no more than 40 in 8 rows" in message
     # An open size may be as large as the body.
     assert refused(body, spec(shape=(-1, -1)))
+
+
+def test_as_many_rows_as_may_be_may_be_nested(rng):
+    """Also where each value is in lists of its own."""
+    limits = Settings(max_rows=60)
+    array = rng.random((60, 784, 1, 1, 1))
+    body = json_request({"x": ("FP64", array)}, nested=True)
+    assert len(body) > 2**20
+    found = decode(body, spec("FP64", (-1, *array.shape[1:])), limits=limits)
+    np.testing.assert_array_equal(found.arrays["x"], array)
 
 
 def test_errors_are_short():
