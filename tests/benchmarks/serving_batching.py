@@ -25,7 +25,11 @@ from tests.benchmarks.serving_tools.servers import our_server, packaged_models
 from tests.benchmarks.serving_tools.wrk import wrk
 
 DENSE, BINARYNET, DIGITS = "dense 4096 x 4096", "BinaryNet", "digits"
-GOALS = {DENSE: 2.0, BINARYNET: 0.97}
+# Of binary requests on 64 connections: how many times as many answers as without.
+LEAST_GAIN = {DENSE: 2.0}
+# And how many times as much CPU per request: unlike the rate, which follows all that a
+# machine has to do, this shows 3 %.
+MOST_CPU = {BINARYNET: 1.03}
 # In a process of its own, for Keras would take memory from what is measured.
 MAKING = """
 import sys
@@ -43,7 +47,7 @@ kerasbnn.convert(kerasbnn.applications.binarynet_cifar10(), sys.argv[2])
 
 def make_models(folder):
     """Write a folder of models for each of the two networks."""
-    folders = {name: folder / name.split()[0].lower() for name in GOALS}
+    folders = {name: folder / name.split()[0].lower() for name in (DENSE, BINARYNET)}
     paths = [path / path.name / "1" / "model.tflite" for path in folders.values()]
     for path in paths:
         path.parent.mkdir(parents=True)
@@ -79,8 +83,9 @@ def compare(name, folder, rows, arguments):
     """Add the rows of a model."""
     model = Model(folder)
     image = model.images()
-    # Without the measuring of geometry, which would take a share of both.
-    options = ("--geometry-budget", "0", "--batching")
+    # Without the measuring of geometry, which would take a share of both; and with time
+    # for all connections where the machine has other work.
+    options = ("--geometry-budget", "0", "--inference-timeout", "60", "--batching")
     with contextlib.ExitStack() as stack:
         servers = [
             stack.enter_context(our_server(folder, *options, setting, name=setting))
@@ -97,22 +102,33 @@ def compare(name, folder, rows, arguments):
                 check_answers(server.address, model, request, image)
                 wrk(server, request, 8, 1)
             for connections in arguments.connections:
-                rates, costs = turns(servers, request, connections, arguments)
-                ratios = rates[:, 0] / rates[:, 1]
-                low, ratio, high = np.percentile(ratios, (25, 50, 75))
-                goal = (
-                    GOALS.get(name) if (connections, form) == (64, "binary") else None
-                )
-                batched, alone = 1000 * np.median(costs, axis=0)
-                rows.add(
-                    f"{name}, {form}, {connections} connections",
-                    f"at least {goal:g} times" if goal else "",
-                    f"{ratio:.2f} times ({low:.2f} to {high:.2f}): "
-                    f"{np.median(rates[:, 0]):,.0f} instead of "
-                    f"{np.median(rates[:, 1]):,.0f} requests/s, "
-                    f"{batched:.2f} instead of {alone:.2f} ms of CPU each",
-                    ratio >= goal if goal else None,
-                )
+                found = turns(servers, request, connections, arguments)
+                goals = (LEAST_GAIN.get(name), MOST_CPU.get(name))
+                if (connections, form) != (64, "binary"):
+                    goals = (None, None)
+                add_rows(rows, f"{name}, {form}, c={connections}", *found, *goals)
+
+
+def add_rows(rows, name, rates, costs, least_gain, most_cpu):
+    """Add how rates and CPU time compare, as medians with their quartiles."""
+    low, ratio, high = np.percentile(rates[:, 0] / rates[:, 1], (25, 50, 75))
+    batched, alone = np.median(rates, axis=0)
+    rows.add(
+        f"{name}: requests/s",
+        f"at least {least_gain:g} times" if least_gain else "",
+        f"{ratio:.2f} times ({low:.2f} to {high:.2f}): {batched:,.0f} instead of "
+        f"{alone:,.0f}",
+        ratio >= least_gain if least_gain else None,
+    )
+    low, ratio, high = np.percentile(costs[:, 0] / costs[:, 1], (25, 50, 75))
+    batched, alone = 1000 * np.median(costs, axis=0)
+    rows.add(
+        f"{name}: CPU per request",
+        f"at most {most_cpu:g} times" if most_cpu else "",
+        f"{ratio:.2f} times ({low:.2f} to {high:.2f}): {batched:.2f} instead of "
+        f"{alone:.2f} ms",
+        ratio <= most_cpu if most_cpu else None,
+    )
 
 
 def main():
