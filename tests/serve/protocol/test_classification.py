@@ -36,6 +36,11 @@ def test_of_equal_scores_the_first_class_comes_first():
     assert texts == ["1:1", "1:2", "1:4", "0:0"]
 
 
+def test_of_many_equal_scores_the_first_class_comes_first(rng):
+    scores = rng.integers(0, 4, (2, 1000)).astype(np.float32)
+    assert classified(scores, 1000, None)[0] == expected(scores, 1000, None)
+
+
 def test_scores_have_all_of_their_digits(rng):
     scores = rng.standard_normal((1, 50)).astype(np.float32)
     texts, _ = classified(scores, 50, None)
