@@ -68,7 +68,12 @@ def find_models(path: Path) -> list[ModelFiles]:
     if path.is_file():
         return [_single_file(path)]
     for pattern in (f"*/*/{MODEL}", f"*/{MODEL}", MODEL):
-        found = [_files_of(model.parent) for model in path.glob(pattern)]
+        # Hidden folders are exports that are being written.
+        found = [
+            _files_of(model.parent)
+            for model in path.glob(pattern)
+            if not any(part[0] == "." for part in model.relative_to(path).parts)
+        ]
         if found:
             return sorted(found, key=lambda f: (f.name, version_order(f.version)))
     raise CommandError(
