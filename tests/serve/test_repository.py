@@ -73,7 +73,7 @@ def test_the_current_folder(tmp_path, monkeypatch):
             "'my net' .* name of a model",
         ),
         (
-            lambda p: write(p / "b" / "net" / "..x", "model.tflite").parent.parent,
+            lambda p: write(p / "b" / "net" / "-x", "model.tflite").parent.parent,
             "'-x' .* name of a version",
         ),
     ],
