@@ -48,6 +48,6 @@ def test_compresses(rng, encoding, decompress, size):
     body = rng.bytes(size // 2) + bytes(size - size // 2)
     found = asyncio.run(compressed(body, encoding))
     assert decompress(found) == body
-    # The same answer is the same bytes at any time.
-    assert asyncio.run(compressed(body, encoding)) == found
+    # The same answer is the same bytes at any time: the field of the time is empty.
+    assert encoding == "deflate" or found[4:8] == bytes(4)
     assert size < 1000 or len(found) < 0.6 * size
