@@ -1,6 +1,7 @@
 """The command `kerasbnn serve`; its flags are made from the settings."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -68,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = settings.Settings(**{k: v for k, v in given.items() if v is not None})
     except ValidationError as error:
         raise CommandError(_in_words(error)) from error
+    # Threads of numpy's own would compute outside of the budget of the geometry.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from .server import serve
     except ModuleNotFoundError as error:

@@ -11,15 +11,13 @@ import orjson
 
 from .errors import ServiceError
 from .protocol.routes import infer
+from .security import CHALLENGE, MISSING_KEY, is_open
 from .telemetry.logs import log_request
 
 if TYPE_CHECKING:
     from .application import Service
 
 logger = logging.getLogger(__name__)
-
-# What asks whether the service is well has no key.
-OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})
 
 REQUEST_ID = b"x-request-id"
 _LONGEST_ID = 128
@@ -58,11 +56,7 @@ class Gate:
         target = self._target(scope)
         try:
             if not self._is_allowed(scope):
-                raise ServiceError(
-                    401,
-                    "A key is needed: send it as 'Authorization: Bearer KEY'.",
-                    {"WWW-Authenticate": 'Basic realm="kerasbnn", charset="UTF-8"'},
-                )
+                raise ServiceError(401, MISSING_KEY, CHALLENGE)
             if target is None:
                 scope["request_id"] = exchange.id.decode()
                 await self._app(scope, receive, exchange.send)
@@ -90,7 +84,7 @@ class Gate:
         keys = self._service.keys
         return (
             not keys.is_needed
-            or scope["path"] in OPEN_PATHS
+            or is_open(scope["path"])
             or keys.allows(scope["headers"])
         )
 

@@ -1,5 +1,6 @@
 """Finds the models of a folder."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,11 @@ def find_models(path: Path) -> list[ModelFiles]:
     path = path.resolve()
     if not path.exists():
         raise CommandError(f"there is no file or folder '{path}'.")
+    if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
+        raise CommandError(
+            f"'{path}' must not be read by this user. Let others read it: chmod -R a+rX "
+            f"'{path}'."
+        )
     if path.is_file():
         return [_single_file(path)]
     for pattern in (f"*/*/{MODEL}", f"*/{MODEL}", MODEL):
