@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
@@ -41,6 +43,7 @@ class Service:
         metrics: Counts.
         ready: Whether the service wants requests.
         draining: Whether it is about to end, and connections close with their answers.
+        connections: Those that are open, where the server tells.
         started: When it began, in seconds since 1970.
     """
 
@@ -50,6 +53,7 @@ class Service:
     metrics: Metrics
     ready: bool = False
     draining: bool = False
+    connections: Collection[Any] = ()
     started: float = field(default_factory=time.time)
 
     def drain(self):

@@ -55,6 +55,7 @@ class Gate:
         exchange = _Exchange(send, self._request_id(scope), self._service)
         target = self._target(scope)
         try:
+            self._check_connections(scope)
             if not self._is_allowed(scope):
                 raise ServiceError(401, MISSING_KEY, CHALLENGE)
             if target is None:
@@ -87,6 +88,17 @@ class Gate:
             or is_open(scope["path"])
             or keys.allows(scope["headers"])
         )
+
+    def _check_connections(self, scope):
+        """Refuse what comes on too many connections: each that waits delays all."""
+        most = self._service.settings.max_connections
+        if len(self._service.connections) > most and not is_open(scope["path"]):
+            raise ServiceError(
+                503,
+                f"More than {most} connections are open. Try again later, or ask on "
+                "fewer connections.",
+                {"Retry-After": "1", "Connection": "close"},
+            )
 
     def _request_id(self, scope) -> bytes:
         for name, value in scope["headers"]:

@@ -68,8 +68,8 @@ def find_models(path: Path) -> list[ModelFiles]:
         raise CommandError(f"there is no file or folder '{path}'.")
     if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)):
         raise CommandError(
-            f"'{path}' must not be read by this user. Let others read it: chmod -R a+rX "
-            f"'{path}'."
+            f"'{path}' must not be read by this user. Let others read it: "
+            f"chmod -R a+rX '{path}'."
         )
     if path.is_file():
         return [_single_file(path)]

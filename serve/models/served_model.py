@@ -22,6 +22,9 @@ from .tensor_spec import TensorSpec
 
 Arrays = Mapping[str, np.ndarray]
 
+# Seconds that all models together may take to measure their batches.
+CALIBRATION = 0.5
+
 
 class ServedModel:
     """One version of a model: its file, batches, statistics and geometry.
@@ -29,6 +32,7 @@ class ServedModel:
     Args:
         files: Where it lies.
         settings: Settings of the service.
+        seconds: Time to measure what batches take.
 
     Attributes:
         files: As given.
@@ -52,7 +56,9 @@ class ServedModel:
         CommandError: A file cannot be served.
     """
 
-    def __init__(self, files: ModelFiles, settings: Settings):
+    def __init__(
+        self, files: ModelFiles, settings: Settings, seconds: float = CALIBRATION
+    ):
         self.files = files
         self.name, self.version = files.name, files.version
         self._timeout = settings.inference_timeout
@@ -65,11 +71,9 @@ class ServedModel:
         self.labels = _labels(files, self.metadata)
         self.normalization: dict[str, Any] | None = self.metadata.get("normalization")
         self.geometry = _geometry(files)
-        self.report = (
-            GeometryReport.from_dict(self.geometry) if self.geometry else None
-        )
+        self.report = GeometryReport.from_dict(self.geometry) if self.geometry else None
         self.plan: BatchingPlan = calibrate(
-            self._run, self.inputs, settings.batching, settings.num_threads
+            self._run, self.inputs, settings.batching, settings.num_threads, seconds
         )
         self.statistics = ModelStatistics()
         self.batcher = Batcher(
@@ -151,10 +155,10 @@ class ModelSet:
         Raises:
             CommandError: There is none, or a file is damaged.
         """
-        models = []
-        for files in find_models(settings.model_dir or packaged_models()):
+        models, found = [], find_models(settings.model_dir or packaged_models())
+        for files in found:
             try:
-                models.append(ServedModel(files, settings))
+                models.append(ServedModel(files, settings, CALIBRATION / len(found)))
             except (ModelError, OSError, ValueError) as error:
                 raise CommandError(
                     f"model '{files.name}', version {files.version}, cannot be "

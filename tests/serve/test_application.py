@@ -129,6 +129,35 @@ def test_without_a_key_only_health_is_told(body, serve_folder):
             assert answer.status_code == status
 
 
+def test_too_many_connections_are_refused_and_closed(body, serve_folder):
+    with serve_folder(max_connections=2) as address:
+        host = address.removeprefix("http://")
+        connections = [http.client.HTTPConnection(host, timeout=30) for _ in range(4)]
+
+        def ask(connection, path="/v2"):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+        assert [ask(connection)[0] for connection in connections[:2]] == [200, 200]
+        connections[3].connect()
+        status, headers, content = ask(connections[2])
+        assert (status, headers["retry-after"], headers["connection"]) == (
+            503,
+            "1",
+            "close",
+        )
+        assert "2 connections" in json.loads(content)["error"]
+        # Who asks for health is answered all the same.
+        assert ask(connections[3], "/v2/health/ready")[0] == 200
+        for connection in connections[2:]:
+            connection.close()
+        time.sleep(0.2)
+        assert ask(connections[0])[0] == 200
+        for connection in connections:
+            connection.close()
+
+
 def test_the_highest_version_answers_where_none_is_named(body, serve_folder, tmp_path):
     for version in ("9", "10", "beta"):
         shutil.copytree(DIGITS, tmp_path / "digits" / version)
