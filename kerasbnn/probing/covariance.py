@@ -50,7 +50,7 @@ class InputCovariance:
         quantiles: For each of the two distances its 50, 90, 99 and 99.9 % quantiles,
             `(2, 4)`; NaN where there were too few inputs to tell.
         beyond: Fraction of inputs for which one of the two is beyond its 99 % quantile.
-        samples: Number of inputs that the quantiles are from; none of them took part
+        samples: Number of inputs that the quantiles are from; every other one took part
             in the mean and the directions.
 
     Example:
@@ -79,7 +79,10 @@ class InputCovariance:
 
     @classmethod
     def fit(cls, x: NDArray[Any]) -> "InputCovariance":
-        """Estimate mean and directions from one half, quantiles from the other.
+        """Estimate mean and directions from one half, quantiles from both.
+
+        The directions fit the half that they are from better than any other inputs;
+        with the quantiles of both halves neither counts as far away.
 
         Args:
             x: Array `(samples, ...)` of finite numbers, of at least four samples.
@@ -99,7 +102,7 @@ class InputCovariance:
         # At random, for inputs may be in an order that repeats.
         order = np.random.default_rng(0).permutation(len(x))[:MOST_SAMPLES]
         flat = _chosen_components(x[order])
-        fitted, held_out = flat[::2], flat[1::2]
+        fitted = flat[::2]
         mean = fitted.mean(axis=0).astype(np.float32)
         directions, variances, retained = _principal(fitted - mean)
         # What a file holds of them is what the distances have to be measured with.
@@ -113,16 +116,16 @@ class InputCovariance:
             outside_scale=1.0,
             quantiles=np.full((2, len(LEVELS)), np.nan),
             beyond=math.nan,
-            samples=len(held_out),
+            samples=len(flat),
         )
-        distances = found._distances(held_out)
+        distances = found._distances(flat)
         rounding = _ROUNDING * float(np.square(fitted).sum(axis=1).mean())
         scale = max(float(distances[:, 1].mean()), rounding, _SMALLEST)
         distances[:, 1] /= scale
         quantiles = np.quantile(distances, LEVELS, axis=0).T
         limits = quantiles[:, LEVELS.index(LIMIT_LEVEL)]
         known = [
-            level <= LIMIT_LEVEL or len(held_out) * (1 - level) >= 1 for level in LEVELS
+            level <= LIMIT_LEVEL or len(flat) * (1 - level) >= 1 for level in LEVELS
         ]
         return replace(
             found,

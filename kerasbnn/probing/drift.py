@@ -263,8 +263,8 @@ def _input_drift(
     quantiles = np.quantile(distances, LEVELS, axis=0).T
     known = [samples * (1 - level) >= 1 for level in LEVELS]
     outside = float((distances > covariance.limits).any(axis=1).mean())
-    # The fraction of the reference is itself from some samples.
-    count = covariance.samples
+    # That of the reference is itself from some samples, of which half are like others.
+    count = covariance.samples / 2
     highest = (covariance.beyond * count + 3) / (count + 3)
     change = _change(
         outside - covariance.beyond, math.sqrt(highest * (1 - highest) / samples)

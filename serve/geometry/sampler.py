@@ -21,7 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 # Of one request at most so many rows, for those of a request are often alike.
 ROWS_PER_REQUEST = 4
 # Larger batches cost less a row, but hold the interpreter's lock for longer.
-MOST_ROWS, BATCH_SECONDS = 32, 0.05
+MOST_ROWS, BATCH_SECONDS = 64, 0.05
 # A row waits for others at most so long.
 LONGEST_WAIT = 2.0
 POLL_SECONDS = 0.1

@@ -9,10 +9,10 @@ from kerasbnn.probing import InputCovariance
 from kerasbnn.probing import covariance as module
 
 
-def halves(x):
+def half_and_all(x):
     order = np.random.default_rng(0).permutation(len(x))[: module.MOST_SAMPLES]
     flat = x[order].reshape(len(order), -1).astype(float)
-    return flat[::2], flat[1::2]
+    return flat[::2], flat
 
 
 def correlated(count, size, seed=0):
@@ -41,13 +41,13 @@ def written_out(fitted, x):
 def test_distances(count, shape):
     x = correlated(count, int(np.prod(shape))).reshape(count, *shape)
     found = InputCovariance.fit(x)
-    fitted, held_out = halves(x)
-    directions, inside, outside = written_out(fitted, held_out)
+    fitted, everything = half_and_all(x)
+    directions, inside, outside = written_out(fitted, everything)
     assert len(found.variances) == directions
-    assert found.samples == len(held_out)
+    assert found.samples == len(everything)
     expected = np.stack([inside, outside / outside.mean()], axis=1)
     # The directions have the eleven bits of float16.
-    distances = found.distances(held_out.reshape(-1, *shape))
+    distances = found.distances(everything.reshape(-1, *shape))
     np.testing.assert_allclose(distances, expected, rtol=0.02, atol=0.02)
     np.testing.assert_allclose(
         found.quantiles[:, :3],
@@ -56,9 +56,9 @@ def test_distances(count, shape):
     )
     beyond = (distances > found.quantiles[:, 2]).any(axis=1)
     assert found.beyond == pytest.approx(beyond.mean())
-    np.testing.assert_array_equal(found.is_outside(held_out), beyond)
+    np.testing.assert_array_equal(found.is_outside(everything), beyond)
     # The last of 1000 inputs is what the largest quantile takes.
-    assert np.isnan(found.quantiles[:, 3]).all() == (len(held_out) < 1000)
+    assert np.isnan(found.quantiles[:, 3]).all() == (len(everything) < 1000)
 
 
 def test_normal_inputs_have_distances_of_chi_square():

@@ -204,12 +204,12 @@ def test_few_requests_are_measured_soon(started):
 
 
 def test_nothing_is_taken_without_a_budget():
-    sampler = Sampler(Recorder(), 0.0, 8)
+    sampler = Sampler(Recorder(), 0.0, 8, "idle")
     sampler.start()
     for value in range(10):
         sampler.offer(row(value))
     assert (sampler.seen, sampler.dropped, sampler.waiting) == (10, 10, 0)
-    assert not any("geometry" in thread.name for thread in threading.enumerate())
+    assert not any("of idle" in thread.name for thread in threading.enumerate())
     sampler.close()
 
 
