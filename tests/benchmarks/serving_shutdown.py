@@ -66,9 +66,10 @@ def is_closed(connection) -> bool:
 
 def client(port, content, keeps, outcome, lock):
     """Ask until there is nobody to ask."""
-    connection = None
+    connection, kind = None, "new"
     while True:
         if connection is None:
+            kind = "new"
             try:
                 connection = socket.create_connection(("127.0.0.1", port), 30)
             except ConnectionRefusedError:
@@ -77,7 +78,7 @@ def client(port, content, keeps, outcome, lock):
                 return
             except ConnectionResetError:
                 with lock:
-                    outcome.failed["connection reset"] += 1
+                    outcome.failed["new connection: reset at once"] += 1
                 return
         elif is_closed(connection):
             connection.close()
@@ -91,10 +92,11 @@ def client(port, content, keeps, outcome, lock):
                 outcome.answers[status] += 1
         except OSError as error:
             with lock:
-                outcome.failed[type(error).__name__] += 1
+                outcome.failed[f"{kind} connection: {type(error).__name__}"] += 1
         except EOFError:
             with lock:
-                outcome.failed["closed"] += 1
+                outcome.failed[f"{kind} connection: closed"] += 1
+        kind = "kept"
         if not (keeps and stays):
             connection.close()
             connection = None
