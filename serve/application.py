@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()  # pyright: ignore[reportCallIssue]
     models = ModelSet.load(settings)
     service = Service(settings, models, KeyCheck(settings), Metrics(models))
-    app = FastAPI(
+    app = _Application(
         title="kerasbnn",
         version=__version__,
         description=DESCRIPTION,
@@ -99,8 +99,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_metrics(app, service)
     add_page(app, service)
     _answer_errors_alike(app)
-    app.add_middleware(Gate, service=service)
+    app.gate = Gate(app.answer, service)
     return app
+
+
+class _Application(FastAPI):
+    """An application that every request enters through a gate."""
+
+    gate: Gate
+
+    async def __call__(self, scope, receive, send):
+        await self.gate(scope, receive, send)
+
+    async def answer(self, scope, receive, send):
+        """Answer a request that has passed the gate."""
+        await super().__call__(scope, receive, send)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Runs the application in uvicorn."""
 
 import asyncio
+import gc
 import logging
 import time
 
@@ -42,6 +43,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets=None):
         """Begin to listen, and say what is served."""
+        # What is there now stays; looking through it again would delay requests.
+        gc.collect()
+        gc.freeze()
         for model in self.service.models:
             logger.info("%s", _described(model))
         await super().startup(sockets)
