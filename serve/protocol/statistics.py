@@ -1,5 +1,6 @@
 """Counts what a model has answered, and the time that each step took."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,8 +14,8 @@ Run = Callable[[Arrays], dict[str, np.ndarray]]
 class ModelStatistics:
     """What a model has answered so far.
 
-    Requests are counted in the event loop and batches where they are computed, each by
-    one thread only.
+    Requests are counted in the event loop, batches where they are computed, which may be
+    there and in a thread at the same time.
 
     Example:
         >>> from kerasbnn.serve.protocol.statistics import ModelStatistics
@@ -33,6 +34,7 @@ class ModelStatistics:
         self._compute_infer = _Duration()
         self._compute_output = _Duration()
         self._batches: dict[int, _Duration] = {}
+        self._lock = threading.Lock()
         self._last_batch = 0
 
     def timed(self, run: Run) -> Run:
@@ -48,12 +50,13 @@ class ModelStatistics:
         def timed_run(arrays):
             begin = time.perf_counter_ns()
             outputs = run(arrays)
-            self._last_batch = time.perf_counter_ns() - begin
+            self._last_batch = nanoseconds = time.perf_counter_ns() - begin
             rows = max((len(a) for a in arrays.values() if a.ndim), default=1)
-            batches = self._batches.get(rows)
-            if batches is None:
-                batches = self._batches[rows] = _Duration()
-            batches.add(self._last_batch)
+            with self._lock:
+                batches = self._batches.get(rows)
+                if batches is None:
+                    batches = self._batches[rows] = _Duration()
+                batches.add(nanoseconds)
             return outputs
 
         return timed_run
