@@ -14,8 +14,8 @@ Run = Callable[[Arrays], dict[str, np.ndarray]]
 class ModelStatistics:
     """What a model has answered so far.
 
-    Requests are counted in the event loop, batches where they are computed, which may be
-    there and in a thread at the same time.
+    Requests are counted in the event loop, batches where they are computed, which may
+    be there and in a thread at the same time.
 
     Example:
         >>> from kerasbnn.serve.protocol.statistics import ModelStatistics
