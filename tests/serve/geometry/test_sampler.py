@@ -109,18 +109,29 @@ def test_several_inputs_keep_their_rows_together(started):
 
 
 def test_a_stuck_probe_does_not_hold_up_requests(started):
-    release = threading.Event()
-    sampler = started(lambda arrays: release.wait(30) and 1, capacity=8)
+    release, stuck = threading.Event(), threading.Event()
+
+    def measure(arrays):
+        if arrays["x"].max() > 0:
+            stuck.set()
+            release.wait(30)
+        return len(arrays["x"])
+
+    sampler = started(measure, capacity=8)
     try:
-        sampler.offer(row(0))
-        eventually(lambda: sampler.waiting == 0)
-        durations = []
-        for value in range(3000):
+        # So cheap a probe could measure all rows, until it is stuck.
+        for _ in range(8):
+            sampler.offer(row(0))
+        eventually(lambda: sampler.measured == 8)
+        sampler.offer(row(1))
+        eventually(stuck.is_set)
+        end, durations = time.monotonic() + 1, []
+        while time.monotonic() < end:
             begin = time.perf_counter()
-            sampler.offer(row(value))
+            sampler.offer(row(1))
             durations.append(time.perf_counter() - begin)
-        assert sampler.waiting <= 8
-        assert sampler.dropped >= 3000 - 8
+        assert sampler.waiting == 8
+        assert sampler.dropped >= len(durations) - 16
         # Generous, as other processes take turns; a call that waits takes seconds.
         assert np.median(durations) < 0.001
         assert max(durations) < 1.0
@@ -172,6 +183,7 @@ def test_no_more_than_the_budget_is_used(started, share):
     spent = sampler.budget.used - used
     # A batch may go over it by its own cost, a twentieth of a second.
     assert spent <= share * elapsed + 0.2
+    assert spent == pytest.approx(0.002 * sampler.measured, rel=0.5)
     assert sampler.measured > 0
     assert sampler.dropped > 0
 
@@ -179,16 +191,19 @@ def test_no_more_than_the_budget_is_used(started, share):
 def test_the_sample_is_spread_over_time(started):
     recorder = Recorder(0.001)
     # Little enough for a thread that gives way on a busy machine.
-    sampler = started(recorder, 0.05)
+    sampler, waiting = started(recorder, 0.05), []
     begin = time.monotonic()
     while (now := time.monotonic() - begin) < 6:
         sampler.offer(row(now))
+        waiting.append(sampler.waiting)
         time.sleep(0.0005)
     eventually(lambda: sampler.waiting == 0)
     # Each second has its share, not only the moments after a batch.
     counts, _ = np.histogram(recorder.x[:, 0], np.arange(2.0, 7.0))
     assert counts.sum() > 50
     assert counts.min() > 0.2 * counts.mean()
+    # Rows are taken as fast as they are measured, so they are not old by then.
+    assert np.median(waiting) < 50
     assert sampler.dropped > 0
 
 
