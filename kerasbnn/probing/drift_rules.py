@@ -123,7 +123,7 @@ RULES = (
         SIGNS,
         "dead_channels",
         "rises",
-        0.05,
+        0.1,
         "{live_percent} of the input channels all but never change their sign, "
         "{reference_percent} in the reference.",
     ),

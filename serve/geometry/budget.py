@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable
 
 # Seconds of elapsed time whose share may be saved up and used at once.
-SAVED_SECONDS = 10.0
+SAVED_SECONDS = 2.0
 
 
 class Budget:
     """A share of one processor's time.
 
     It may be in debt after a long piece of work, which is then waited out, so over a
-    time `t` at most `share * (t + 10)` seconds are used, and one piece of work.
+    time `t` at most `share * (t + 2)` seconds are used, and one piece of work.
 
     Args:
         share: From 0 to 1.
@@ -25,7 +25,7 @@ class Budget:
         >>> from kerasbnn.serve.geometry.budget import Budget
         >>> now = 0.0
         >>> budget = Budget(0.5, clock=lambda: now)
-        >>> budget.spend(6.0)
+        >>> budget.spend(2.0)
         >>> budget.seconds_to_wait()
         2.0
     """

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from kerasbnn.serve.geometry.budget import SAVED_SECONDS
 from kerasbnn.serve.geometry.sampler import LONGEST_WAIT, ROWS_PER_REQUEST, Sampler
 
 
@@ -174,7 +175,7 @@ def test_whatever_is_offered_raises_nothing(started, arrays):
 def test_no_more_than_the_budget_is_used(started, share):
     sampler = started(Recorder(0.002), share)
     # What was saved up is used first, as it were by earlier traffic.
-    sampler.budget.spend(share * 10)
+    sampler.budget.spend(share * SAVED_SECONDS)
     used, begin = sampler.budget.used, time.monotonic()
     while time.monotonic() - begin < 4:
         sampler.offer(row(0))
