@@ -9,9 +9,7 @@ import pytest
 from tests.helpers.modules import all_modules
 
 MODULES = sorted(
-    module.name
-    for module in all_modules()
-    if not module.name.endswith("__main__")
+    module.name for module in all_modules() if not module.name.endswith("__main__")
 )
 
 
