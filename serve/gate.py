@@ -24,6 +24,7 @@ _LONGEST_ID = 128
 _ID_CHARACTERS = frozenset((string.ascii_letters + string.digits + "._-").encode())
 
 CLOSE = (b"connection", b"close")
+OVERLOADED = 503
 JSON_TYPE = (b"content-type", b"application/json")
 UNEXPECTED = "The service failed at this request, which is an error of its own."
 
@@ -119,7 +120,9 @@ class Gate:
             model = scope.get("path_params", {}).get("model_name", "")
         self._service.metrics.observe(route, model, status, seconds)
         wanted = self._service.settings.log_requests
-        if wanted == "all" or (wanted == "errors" and status >= 400):
+        # Overload refuses thousands a second; the metrics count them.
+        is_error = status >= 400 and status != OVERLOADED
+        if wanted == "all" or (wanted == "errors" and is_error):
             log_request(scope, exchange.id.decode(), status, seconds)
 
 

@@ -1,9 +1,13 @@
 """Runs the application in uvicorn."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
+import socket
 import time
+from typing import Any
 
 import uvicorn
 
@@ -53,8 +57,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets=None):
         """Answer what was sent, then close."""
         self.service.drain()
-        for server in self.servers:
-            server.close()
+        await self._accept_what_waits()
         state = self.server_state
         deadline = time.monotonic() + self.service.settings.shutdown_timeout
         while state.connections and not self.force_exit:
@@ -64,6 +67,36 @@ class Server(uvicorn.Server):
             if is_silent or time.monotonic() > deadline:
                 break
         await super().shutdown(sockets)
+
+    async def _accept_what_waits(self):
+        """Stop listening, but serve the connections that the system has taken already.
+
+        To close a socket resets those that wait on it, with the requests that they
+        carry.
+        """
+        waiting = []
+        for server in self.servers:
+            # A second handle keeps the socket open while the loop lets it go.
+            listeners = [
+                socket.socket(fileno=os.dup(found.fileno())) for found in server.sockets
+            ]
+            server.close()
+            for listener in listeners:
+                listener.setblocking(False)
+                with listener, contextlib.suppress(BlockingIOError):
+                    while True:
+                        waiting.append(listener.accept()[0])
+        loop = asyncio.get_running_loop()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self):
+        protocol: Any = self.config.http_protocol_class
+        return protocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
 
 
 def serve(settings: Settings) -> int:

@@ -16,6 +16,10 @@ from .rows import joined, parts_of, rows_of, split
 
 Arrays = Mapping[str, np.ndarray]
 
+# Share of its timeout that a request may be thought to wait: that is no exact figure,
+# and who is accepted shall be answered.
+LONGEST_WAIT = 0.5
+
 # Weight of the last batch in what a row is thought to take.
 _LATEST = 0.1
 
@@ -93,7 +97,7 @@ class Batcher:
             outputs = self._compute(arrays, rows)
             self._count(1, rows, time.perf_counter() - begin)
             return outputs
-        self._check_queue(rows, timeout)
+        self.check_queue(rows, timeout)
         request = _Request(arrays, rows, asyncio.get_running_loop())
         self._unanswered.add(request.future)
         self._enqueue(request)
@@ -103,6 +107,31 @@ class Batcher:
         finally:
             self._unanswered.discard(request.future)
             self._withdraw(request)
+
+    def check_queue(self, rows: int, timeout: float | None = None):
+        """Refuse rows that would wait too long.
+
+        Args:
+            rows: How many more there are.
+            timeout: Seconds that their answer may take, or None.
+
+        Raises:
+            ServiceError: Too many rows wait; 503.
+        """
+        waiting = self.queued_rows
+        if not waiting:
+            return
+        seconds = waiting * self._seconds_per_row
+        is_late = timeout is not None and seconds > LONGEST_WAIT * timeout
+        if waiting + rows <= self._max_queue and not is_late:
+            return
+        retry = max(1, math.ceil(seconds))
+        raise ServiceError(
+            503,
+            f"Too many requests: {waiting} rows wait already, and this one has {rows}. "
+            f"Try again in {retry} s, or send less.",
+            {"Retry-After": str(retry)},
+        )
 
     async def drain(self):
         """Refuse what comes from now on, and answer all that has been accepted."""
@@ -125,20 +154,6 @@ class Batcher:
 
     def _end_turn(self):
         self._in_last_turn, self._in_this_turn = self._in_this_turn, 0
-
-    def _check_queue(self, rows, timeout):
-        waiting = self.queued_rows
-        seconds = waiting * self._seconds_per_row
-        fits = not waiting or waiting + rows <= self._max_queue
-        if fits and (timeout is None or seconds <= timeout):
-            return
-        retry = max(1, math.ceil(seconds))
-        raise ServiceError(
-            503,
-            f"Too many requests: {waiting} rows wait already, and this one has {rows}. "
-            f"Try again in {retry} s, or send less.",
-            {"Retry-After": str(retry)},
-        )
 
     def _enqueue(self, request):
         with self._lock:

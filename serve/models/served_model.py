@@ -107,6 +107,14 @@ class ServedModel:
         except (ModelError, ValueError, TypeError) as error:
             raise ServiceError(400, str(error)) from error
 
+    def check_queue(self):
+        """Refuse a request, whatever it holds, where too many wait.
+
+        Raises:
+            ServiceError: Too many rows wait; 503.
+        """
+        self.batcher.check_queue(1, self._timeout)
+
     def start(self):
         """Begin to measure live requests."""
         if self.monitor is not None:
@@ -120,11 +128,7 @@ class ServedModel:
         self.interpreter.close()
 
     def _run(self, arrays: Arrays) -> dict[str, np.ndarray]:
-        rows = max((len(array) for array in arrays.values() if array.ndim), default=1)
-        outputs = self.interpreter.predict(dict(arrays), batch_size=max(rows, 1))
-        if not isinstance(outputs, dict):
-            return {next(iter(self.outputs)): outputs}
-        return outputs
+        return self.interpreter.compute(arrays)
 
 
 class ModelSet:

@@ -44,6 +44,8 @@ async def infer(
         ServiceError: There is no such model, or it cannot answer the request.
     """
     model = service.models.get(model_name, version)
+    # Before the body is read, for under overload most requests are refused.
+    model.check_queue()
     headers = dict(scope["headers"])
     begin = perf_counter_ns()
     try:

@@ -298,3 +298,16 @@ def test_closing_frees_the_interpreters(monkeypatch):
 def test_custom_operations_are_named():
     with pytest.raises(ModelError, match="not built into LiteRT.*MyOperation"):
         Interpreter(custom_model())
+
+
+def test_checked_inputs_are_computed_as_any_others(model, values):
+    for copies in (1, 3, 1):
+        outputs = model.compute(inputs_of(values, copies))
+        assert list(outputs) == OUTPUTS
+        for name, found in outputs.items():
+            np.testing.assert_array_equal(
+                found, np.concatenate([values[name]] * copies), err_msg=name
+            )
+    model.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        model.compute(inputs_of(values, 1))

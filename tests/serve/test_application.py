@@ -1,5 +1,6 @@
 """The service as a whole: ids, errors, keys, versions, and how it ends."""
 
+import asyncio
 import http.client
 import json
 import logging
@@ -16,11 +17,13 @@ import time
 import httpx
 import numpy as np
 import pytest
+import uvloop
 
 from kerasbnn._errors import CommandError
 from kerasbnn.runtime import Interpreter
 from kerasbnn.serve import Settings, create_app, gate
 from kerasbnn.serve.models.repository import packaged_models
+from kerasbnn.serve.server import Server
 from tests.helpers.processes import ROOT
 
 DIGITS = packaged_models() / "digits" / "1"
@@ -281,3 +284,50 @@ def test_a_busy_port_and_a_missing_model_are_said_in_a_line(process, tmp_path):
         assert result.returncode == 2, result.stderr
         assert re.search(message, result.stderr), result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_a_full_queue_refuses_before_the_body_is_read():
+    app = create_app(Settings())
+    app.state.service.models.get("digits").batcher.queued_rows = 10**6
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body was read")
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 503
+    assert b"retry-after" in dict(sent[0]["headers"])
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_connection_that_was_not_accepted_yet_is_answered_at_the_end(new_loop, body):
+    server = Server(Settings(port=0))
+    content = json.dumps(body).encode()
+    head = f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n"
+
+    async def main():
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup()
+        address = server.servers[0].sockets[0].getsockname()
+        # The event loop does not turn between these, so it accepts none of them.
+        clients = [socket.create_connection(address, 10) for _ in range(5)]
+        for client in clients:
+            client.sendall(head.encode() + content)
+        await server.shutdown()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, 10)
+        answers = [client.recv(65536) for client in clients]
+        for client in clients:
+            client.close()
+        return answers
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        answers = runner.run(main())
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"\r\nconnection: close" in answer.lower()

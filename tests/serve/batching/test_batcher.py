@@ -215,11 +215,11 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once():
         model.go_on.clear()
         tasks = []
         for _ in range(13):
-            tasks.append(asyncio.create_task(batcher.submit(request(), 10.5)))
+            tasks.append(asyncio.create_task(batcher.submit(request(), 21)))
             await asyncio.sleep(0.01)
         model.go_on.set()
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        # One is computed, and others wait for a second each.
+        # One is computed, and others wait for a second each: half of the timeout.
         refused = [isinstance(answer, ServiceError) for answer in done]
         assert refused == [False] * 12 + [True]
         assert done[-1].headers == {"Retry-After": "11"}
