@@ -123,7 +123,8 @@ class Gate:
         # Overload refuses thousands a second; the metrics count them.
         is_error = status >= 400 and status != OVERLOADED
         if wanted == "all" or (wanted == "errors" and is_error):
-            log_request(scope, exchange.id.decode(), status, seconds)
+            reason = exchange.reason
+            log_request(scope, exchange.id.decode(), status, seconds, reason)
 
 
 class _Exchange:
@@ -134,6 +135,7 @@ class _Exchange:
         self._service = service
         self.id = request_id
         self.status = 499  # Nothing was sent: the client has gone.
+        self.reason: str | None = None
 
     async def send(self, message):
         if message["type"] == "http.response.start":
@@ -156,6 +158,7 @@ class _Exchange:
         return ((REQUEST_ID, self.id),)
 
     async def refuse(self, error: ServiceError):
+        self.reason = error.message
         if self.status != 499:
             return  # The answer has begun.
         headers = [

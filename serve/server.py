@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -10,6 +11,8 @@ import time
 from typing import Any
 
 import uvicorn
+
+from kerasbnn._errors import CommandError
 
 from .application import Service, create_app
 from .security import check_exposure
@@ -46,13 +49,17 @@ class Server(uvicorn.Server):
         self.service.connections = self.server_state.connections
 
     async def startup(self, sockets=None):
-        """Begin to listen, and say what is served."""
+        """Begin to answer, and say what is served, and where."""
         # What is there now stays; looking through it again would delay requests.
         gc.collect()
         gc.freeze()
         for model in self.service.models:
             logger.info("%s", _described(model))
         await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            logger.info("Serving on %s: /, /docs, /metrics. Ctrl-C ends it.", where)
 
     async def shutdown(self, sockets=None):
         """Answer what was sent, then close."""
@@ -109,12 +116,42 @@ def serve(settings: Settings) -> int:
         Exit status: 0.
 
     Raises:
-        CommandError: A setting or a model is not usable.
+        CommandError: A setting or a model is not usable, or the address is not free.
     """
     check_exposure(settings)
-    set_up(settings)
-    Server(settings).run()
+    # Before models are loaded, for that takes a while.
+    with _bound(settings) as listener:
+        set_up(settings)
+        with contextlib.suppress(KeyboardInterrupt):
+            Server(settings).run([listener])
     return 0
+
+
+def _bound(settings):
+    """Return a socket that is bound to the address of the settings."""
+    host, port = settings.host, settings.port
+    try:
+        family, kind, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise CommandError(
+            f"'{host}' is no address to listen on: {error.strerror}. Give --host one "
+            "of this machine, such as 127.0.0.1."
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            text = "is in use. Choose another with --port, or 0 for a free one."
+        else:
+            text = f"cannot be listened on: {error.strerror}. Choose another by --port."
+        raise CommandError(f"port {port} of {host} {text}") from error
+    listener.set_inheritable(True)
+    return listener
 
 
 def _described(model):

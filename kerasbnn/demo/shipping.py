@@ -40,6 +40,8 @@ class Shipped:
             field = shlex.quote(f"image=@{self.image}")
             print(f"  curl --form {field} {url}/predict")
         print(f"  curl {url}/geometry")
+        print(f"  curl {url}/geometry/live")
+        print(f"or look at it in a browser: {URL.partition('/v2')[0]}/")
 
 
 def ship(model, images, name: str, out: Path) -> Shipped:

@@ -19,6 +19,7 @@ from ..settings import Settings
 
 REQUESTS = "kerasbnn.serve.requests"
 LONGEST_PATH = 200
+LONGEST_REASON = 300
 
 _OURS = ("kerasbnn", "uvicorn")
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
@@ -55,6 +56,9 @@ def set_up(settings: Settings):
     root.setLevel(max(level, logging.WARNING))
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
+    if level == logging.INFO:
+        # What it does at the start and the end, the service says better.
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.captureWarnings(True)
 
 
@@ -72,7 +76,13 @@ def tear_down():
     _handler = None
 
 
-def log_request(scope: Mapping[str, Any], request_id: str, status: int, seconds: float):
+def log_request(
+    scope: Mapping[str, Any],
+    request_id: str,
+    status: int,
+    seconds: float,
+    reason: str | None = None,
+):
     """Log that a request was answered.
 
     Args:
@@ -80,6 +90,7 @@ def log_request(scope: Mapping[str, Any], request_id: str, status: int, seconds:
         request_id: The id that the answer has.
         status: Status of HTTP.
         seconds: What it took.
+        reason: Why it was refused, or None.
     """
     level = _LEVELS.get(status // 100 * 100, "error")
     if not _requests.isEnabledFor(_NUMBERS[level]):
@@ -97,6 +108,8 @@ def log_request(scope: Mapping[str, Any], request_id: str, status: int, seconds:
         "milliseconds": round(seconds * 1e3, 3),
         "client": client[0] if client else None,
     }
+    if reason is not None:
+        event["reason"] = reason[:LONGEST_REASON]
     if _handler is not None:
         _handler.write(event)
     else:
