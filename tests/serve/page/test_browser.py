@@ -193,6 +193,29 @@ def test_the_api_is_shown_and_can_be_called(visit, digits_server):
         )
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_executed_operation_can_be_read(scheme, visit, digits_server):
+    address = digits_server.replace("127.0.0.1", ELSEWHERE)
+    with visit(f"{address}/docs", color_scheme=scheme) as page:
+        infer = page.locator(".opblock-post", has_text="/infer").first
+        infer.locator(".opblock-summary-control").click()
+        infer.get_by_role("button", name="Try it out").click()
+        infer.get_by_role("button", name="Execute").click()
+        infer.locator(".live-responses-table").wait_for()
+        cells = ".live-responses-table td, .parameters td, .parameters th, pre"
+        for cell in infer.locator(cells).all():
+            style = "e => getComputedStyle(e).textAlign"
+            assert cell.evaluate(style) in ("left", "start")
+        light = "e => getComputedStyle(e).color.match(/\\d+/g).slice(0, 3).map(Number)"
+        header = infer.locator(".parameters thead th").first.evaluate(light)
+        assert (sum(header) > 500) == (scheme == "dark")
+        words = page.locator(".info .renderedMarkdown").first.bounding_box()
+        title = page.locator(".info .title").bounding_box()
+        assert words is not None
+        assert title is not None
+        assert words["x"] == pytest.approx(title["x"], abs=1)
+
+
 def test_the_api_without_scripts(visit, digits_server):
     with visit(f"{digits_server}/docs", script=False) as page:
         page.get_by_role("link", name="/openapi.json").click()
