@@ -150,7 +150,8 @@ def test_query_and_headers_are_not_logged(read_lines):
 def test_uvicorn_and_warnings_are_routed(read_lines):
     read = read_lines()
     colored = {"color_message": "\x1b[36mStarted\x1b[0m %d"}
-    logging.getLogger("uvicorn.error").info("Started %d", 7, extra=colored)
+    logging.getLogger("uvicorn.error").info("Started twice")
+    logging.getLogger("uvicorn.error").warning("Started %d", 7, extra=colored)
     logging.getLogger("another.library").warning("careful")
     logging.getLogger("another.library").info("not this")
     with warnings.catch_warnings():

@@ -68,9 +68,9 @@ def test_every_event_is_a_line(written):
     assert all(line.isprintable() for line in lines)
 
 
-def test_uvicorn_is_heard(written):
-    assert any("Uvicorn running on" in line for line in written[1])
-    assert any("Finished server process" in line for line in written[1])
+def test_what_is_served_is_said_and_where(written):
+    assert any("Model digits, version 1" in line for line in written[1])
+    assert any("Serving on http://127.0.0.1:" in line for line in written[1])
 
 
 @pytest.mark.parametrize("secret", [KEY, KEY[:-1], BODY, QUERY])
