@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from ..errors import ServiceError
+from ..page.origin import check_origin
 from ..protocol.schemas import answer, errors, path_parameter
 from . import schemas
 from .predictor import Predictor
@@ -29,6 +30,7 @@ def add_prediction(app: FastAPI, service: "Service"):
     predictor = app.state.predictor = Predictor(service.settings)
 
     async def predict(request: Request) -> Response:
+        check_origin(request.headers)
         asked = request.path_params
         model = service.models.get(asked["model_name"], asked.get("version"))
         top = _top(request.query_params.get("top"))
@@ -53,7 +55,7 @@ def add_prediction(app: FastAPI, service: "Service"):
             response_class=Response,
             responses={
                 200: answer("The classes with the highest scores", schemas.PREDICTION),
-                **errors(400, 404, 408, 413, 415, 503, 504),
+                **errors(400, 403, 404, 408, 413, 415, 503, 504),
             },
             openapi_extra={
                 "parameters": [*parameters, schemas.top_parameter(TOP, MOST)],
@@ -65,7 +67,8 @@ def add_prediction(app: FastAPI, service: "Service"):
 def _top(text: str | None) -> int:
     if text is None:
         return TOP
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST):
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MOST))
+    if not (is_number and 1 <= int(text) <= MOST):
         raise ServiceError(
             400,
             f"'top' must be a whole number from 1 to {MOST}. Received: '{text[:50]}'.",

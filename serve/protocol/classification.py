@@ -4,11 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import ServiceError
+
+# They take about 0.1 s, in which nothing else is answered.
+MOST_TEXTS = 2**16
+
 
 def classified(
     scores: np.ndarray, count: int, labels: Sequence[str] | None
 ) -> tuple[list[str], list[int]]:
-    """Name the classes with the highest scores, of equal ones the first.
+    """Name the classes with the highest scores, of equal ones the first, NaN last.
 
     Args:
         scores: `(rows, ...)`, the scores of the classes of each row.
@@ -19,6 +24,9 @@ def classified(
         Texts `score:index:label`, or `score:index` for a class without a name, and
         the shape `[rows, count]` that they have.
 
+    Raises:
+        ServiceError: They are too many; 413.
+
     Example:
         >>> import numpy as np
         >>> from kerasbnn.serve.protocol.classification import classified
@@ -28,9 +36,15 @@ def classified(
     rows = len(scores) if scores.ndim else 1
     scores = scores.reshape(rows, -1)
     count = min(count, scores.shape[1])
-    # Reversed twice, so that a stable order puts the first of equal ones first.
-    ascending = np.argsort(scores[:, ::-1], axis=1, kind="stable")
-    best = scores.shape[1] - 1 - ascending[:, ::-1][:, :count]
+    if rows * count > MOST_TEXTS:
+        raise ServiceError(
+            413,
+            f"{count} classes of {rows} rows are {rows * count} texts, and {MOST_TEXTS}"
+            " are the most that are given. Ask for fewer classes, or for the scores.",
+        )
+    # Integers have a complement where the least of them has no negative.
+    falling = -scores if scores.dtype.kind == "f" else ~scores
+    best = np.argsort(falling, axis=1, kind="stable")[:, :count]
     highest = np.take_along_axis(scores, best, axis=1)
     texts = [
         _text(score, index, labels)

@@ -171,6 +171,7 @@ INFER_HEADERS: list[dict[str, Any]] = [
 
 _REASONS = {
     400: "The request is not what the model takes",
+    403: "A page of another site has sent the request",
     404: "There is no such model or version",
     408: "The body took too long",
     413: "The body is too large, or has too many rows",

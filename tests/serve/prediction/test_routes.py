@@ -88,10 +88,24 @@ def test_how_many_predictions(client):
     for top in (1, 3, 10, 1000):
         answer = client.post(f"{PREDICT}?top={top}", content=content)
         assert len(answer.json()["predictions"]) == min(top, 10)
-    for top in ("0", "-1", "1001", "x", "", "1.5", "9" * 5000, "\u0663"):
+    long = ("00001", "9" * 5000, "000000001" + "0" * 5000)
+    for top in ("0", "-1", "1001", "x", "", "1.5", "\u0663", *long):
         answer = client.post(PREDICT, params={"top": top}, content=content)
         assert answer.status_code == 400
         assert "'top'" in answer.json()["error"]
+
+
+def test_a_page_of_another_site_may_not_predict(client):
+    content = encoded(RAW[0])
+    for sent, status in (
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "http://elsewhere.test"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"origin": str(client.base_url).rstrip("/")}, 200),
+    ):
+        answer = client.post(PREDICT, content=content, headers=sent)
+        assert answer.status_code == status
+        assert ("error" in answer.json()) is (status == 403)
 
 
 def test_versions(client):

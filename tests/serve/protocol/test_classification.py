@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kerasbnn.serve.protocol.classification import classified
+from kerasbnn.serve.errors import ServiceError
+from kerasbnn.serve.protocol.classification import MOST_TEXTS, classified
 
 
 def expected(scores, count, labels):
@@ -57,7 +58,23 @@ def test_a_scalar_is_one_class():
     assert classified(np.array(2.5, np.float32), 3, None) == (["2.5:0"], [1, 1])
 
 
-def test_what_is_not_finite_does_not_fail():
-    scores = np.array([[0, np.inf, -np.inf, np.nan]], np.float32)
-    texts, _ = classified(scores, 4, None)
-    assert set(texts) == {"0.0:0", "inf:1", "-inf:2", "nan:3"}
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_nan_is_no_best_class(dtype):
+    scores = np.array([[np.nan, 0, np.inf, -np.nan, -np.inf, 3]], dtype)
+    texts, _ = classified(scores, 6, None)
+    assert texts == ["inf:2", "3.0:5", "0.0:1", "-inf:4", "nan:0", "nan:3"]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
+def test_the_ends_of_integers_are_in_order(dtype):
+    ends = np.iinfo(dtype)
+    scores = np.array([[ends.min, 0, ends.max, 1, ends.min]], dtype)
+    assert classified(scores, 5, None)[0] == expected(scores, 5, None)
+
+
+def test_more_texts_than_may_be_are_refused():
+    scores = np.zeros((MOST_TEXTS // 8, 9), np.uint8)
+    assert len(classified(scores, 8, None)[0]) == MOST_TEXTS
+    with pytest.raises(ServiceError, match="Ask for fewer classes") as caught:
+        classified(scores, 9, None)
+    assert caught.value.status == 413
