@@ -17,6 +17,9 @@ MODEL, PROBE, GEOMETRY, LABELS = (
 # What may stand in a URL as it is.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+# A service has statistics of all models where one of this name would be.
+_TAKEN = "stats"
+
 
 def name_and_version(folder: Path) -> tuple[str, str]:
     """Return what the last two folders of a path say: name and version of a model.
@@ -28,7 +31,8 @@ def name_and_version(folder: Path) -> tuple[str, str]:
         The two names.
 
     Raises:
-        ValueError: One of them cannot be part of a URL.
+        ValueError: One of them cannot be part of a URL, or the name is that of
+            something else there.
 
     Example:
         >>> from pathlib import Path
@@ -46,6 +50,11 @@ def name_and_version(folder: Path) -> tuple[str, str]:
                 f"or a digit, as they become part of a URL. Received the {kind} "
                 f"{word!r}."
             )
+    if path.parent.name == _TAKEN:
+        raise ValueError(
+            f"A model cannot have the name {_TAKEN!r}, as a service has its statistics "
+            f"at this URL. Received: '{folder}'."
+        )
     return path.parent.name, path.name
 
 
@@ -142,12 +151,12 @@ def _make(folder: Path, made: list[Path]):
 
 def _move(new: Path, folder: Path, aside: Path):
     """Put a folder in the place of another, which goes aside, or nothing changes."""
-    is_there = folder.exists()
-    if is_there:
-        os.rename(folder, aside)
     try:
+        if folder.exists():
+            os.rename(folder, aside)
         os.rename(new, folder)
-    except OSError:
-        if is_there:
+    except BaseException:
+        # Such as Ctrl+C, at any line of these.
+        if aside.exists() and not folder.exists():
             os.rename(aside, folder)
         raise

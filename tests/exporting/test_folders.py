@@ -1,6 +1,7 @@
 """An export is there as a whole or leaves everything as it was."""
 
 import json
+import os
 import threading
 import time
 
@@ -226,6 +227,33 @@ def test_what_could_not_be_replaced_comes_back(tmp_path):
     assert tree(tmp_path) == {"old": None, "old/model.tflite": b"old"}
 
 
+@pytest.mark.parametrize("renames", [1, 2])
+def test_an_interrupt_after_each_rename_loses_nothing(tmp_path, monkeypatch, renames):
+    folder = tmp_path / "net" / "1"
+    folder.mkdir(parents=True)
+    (folder / "model.tflite").write_text("old")
+    rename, done = os.rename, []
+
+    def interrupted(*paths):
+        rename(*paths)
+        done.append(paths)
+        if len(done) == renames:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        folders.written_whole(folder, overwrite=True) as new,
+    ):
+        (new / "model.tflite").write_text("new")
+    content = {1: b"old", 2: b"new"}[renames]
+    assert tree(tmp_path) == {
+        "net": None,
+        "net/1": None,
+        "net/1/model.tflite": content,
+    }
+
+
 @pytest.mark.parametrize("place", ["/proc/net/1", "/proc/no/such/net/1"])
 def test_places_where_nothing_can_be_written(model, x, place):
     with pytest.raises(OSError, match="Cannot write '/proc/.*you may write"):
@@ -248,6 +276,13 @@ def test_names_that_a_url_cannot_have(model, x, tmp_path, folder):
     with pytest.raises(ValueError, match="must end in NAME/VERSION"):
         kerasbnn.export(model, tmp_path / folder, x, verbose=0)
     assert tree(tmp_path) == {}
+
+
+def test_the_name_of_a_url_of_the_service(model, x, tmp_path):
+    with pytest.raises(ValueError, match="cannot have the name 'stats'"):
+        kerasbnn.export(model, tmp_path / "stats" / "1", x, verbose=0)
+    assert tree(tmp_path) == {}
+    assert folders.name_and_version(tmp_path / "net" / "stats") == ("net", "stats")
 
 
 def test_names_of_relative_folders(tmp_path, monkeypatch):
