@@ -147,9 +147,14 @@ class Settings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _separated(cls, value):
-        if isinstance(value, str):
-            return tuple(key.strip() for key in value.split(",") if key.strip())
-        return value
+        if not isinstance(value, str):
+            return value
+        keys = tuple(key.strip() for key in value.split(",") if key.strip())
+        if value and not keys:
+            raise ValueError(
+                "It holds no key. Give keys separated by commas, or leave it out"
+            )
+        return keys
 
     @property
     def is_protected(self) -> bool:

@@ -1,5 +1,7 @@
 """Where models are found, and what is said where there are none."""
 
+import os
+
 import pytest
 
 from kerasbnn._errors import CommandError
@@ -76,11 +78,57 @@ def test_the_current_folder(tmp_path, monkeypatch):
             lambda p: write(p / "b" / "net" / "-x", "model.tflite").parent.parent,
             "'-x' .* name of a version",
         ),
+        (
+            lambda p: write(p / "stats" / "1", "model.tflite"),
+            "cannot have the name 'stats'.*Rename '.*stats'",
+        ),
+        (
+            lambda p: write(p, "stats.tflite") / "stats.tflite",
+            "cannot have the name 'stats'.*Rename '.*stats.tflite'",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_said(make, message, tmp_path):
     with pytest.raises(CommandError, match=message):
         find_models(make(tmp_path))
+
+
+def test_a_folder_of_models_beneath_is_suggested(tmp_path):
+    write(tmp_path / "data" / "mnist")
+    write(tmp_path / ".old" / "net" / "1", "model.tflite")
+    write(tmp_path / "src" / ".new" / "net" / "1", "model.tflite")
+    with pytest.raises(CommandError, match="holds no model.*kerasbnn export"):
+        find_models(tmp_path)
+    write(tmp_path / "models" / "net" / "1", "model.tflite")
+    with pytest.raises(CommandError, match=r"Did you mean '(.+)'\?") as error:
+        find_models(tmp_path)
+    assert f"'{tmp_path / 'models'}'" in str(error.value)
+    (files,) = find_models(tmp_path / "models")
+    assert (files.name, files.version) == ("net", "1")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize(
+    "closed", ["", "model.tflite", "model.probe.tflite", "geometry.json", "labels.txt"]
+)
+def test_what_must_not_be_read_is_named(closed, tmp_path):
+    names = ["model.tflite", "model.probe.tflite", "geometry.json", "labels.txt"]
+    folder = write(tmp_path / "net" / "1", *names)
+    (folder / closed).chmod(0)
+    try:
+        with pytest.raises(CommandError, match=f"chmod -R a.rX '{folder / closed}'"):
+            find_models(tmp_path if closed else folder)
+    finally:
+        (folder / closed).chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_single_file_that_must_not_be_read_is_named(tmp_path):
+    write(tmp_path, "net.tflite", "net.probe.tflite")
+    for name in ("net.probe.tflite", "net.tflite"):
+        (tmp_path / name).chmod(0)
+        with pytest.raises(CommandError, match=f"chmod -R a.rX '{tmp_path / name}'"):
+            find_models(tmp_path / "net.tflite")
 
 
 def test_numbers_are_ordered_as_numbers_after_words():

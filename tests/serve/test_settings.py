@@ -68,6 +68,15 @@ def test_keys_are_separated_by_commas_and_never_shown(monkeypatch):
     assert not Settings(api_keys=()).is_protected
 
 
+@pytest.mark.parametrize("text", [",", " ", " , ,"])
+def test_separators_without_a_key_do_not_open_the_service(text, monkeypatch):
+    with pytest.raises(ValidationError, match="holds no key"):
+        Settings(api_keys=text)
+    monkeypatch.setenv("KERASBNN_SERVE_API_KEYS", text)
+    with pytest.raises(ValidationError, match="holds no key"):
+        Settings()
+
+
 def test_an_empty_variable_counts_as_unset(monkeypatch):
     # As compose files pass on what is not set.
     monkeypatch.setenv("KERASBNN_SERVE_MODEL_DIR", "")
@@ -108,6 +117,7 @@ def test_every_setting_has_a_flag():
         (["--batching", "fast"], "--batching: .*'fast'"),
         (["--log-level", "loud"], "--log-level: .*'debug'"),
         (["--max-body", "ten"], "--max-body: "),
+        (["--api-keys", ","], "--api-keys: .*holds no key"),
     ],
 )
 def test_a_wrong_flag_is_named(words, message):
