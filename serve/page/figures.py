@@ -7,9 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from kerasbnn.geometry.views.wording import decimal, percent, significant
-from kerasbnn.probing.drift_rules import INPUT_MEAN, RULES, SHIFT
+from kerasbnn.probing.drift_rules import DEVIATIONS, INPUT_MEAN, RULES, SHIFT
 
 from .charts import reference_and_live
+from .wording import with_minus
 
 Written = Callable[[float | None], str]
 
@@ -110,11 +111,11 @@ def _row(layer, figure):
         chart = reference_and_live(reference, live, low, high, label)
     return Row(
         figure.title,
-        figure.written(reference),
-        figure.written(live),
+        with_minus(figure.written(reference)),
+        with_minus(figure.written(live)),
         _signed(change.get("deviations")),
         chart,
-        _warns(layer, figure.key, reference, live),
+        _warns(layer, figure.key, live, change),
     )
 
 
@@ -122,14 +123,19 @@ def _signed(deviations):
     if deviations is None:
         return decimal(None)
     text = decimal(deviations, 1 if abs(deviations) < 100 else 0)
-    return text.replace("-", "\N{MINUS SIGN}") if deviations < 0 else f"+{text}"
+    return with_minus(text) if deviations < 0 else f"+{text}"
 
 
-def _warns(layer, key, reference, live):
+def _warns(layer, key, live, change):
+    """Tell whether a change is one that a warning of the layer is about."""
     kinds = layer.get("kinds", ())
-    if live is None or reference is None:
+    if live is None or change.get("change") is None:
+        return False
+    deviations = change.get("deviations")
+    if deviations is not None and abs(deviations) < DEVIATIONS:
         return False
     if key == "shift":
         return INPUT_MEAN in kinds and live >= SHIFT
+    expected = live - change["change"]
     rules = [rule for rule in RULES if rule.figure == key]
-    return any(rule.kind in kinds and rule.is_large(live, reference) for rule in rules)
+    return any(rule.kind in kinds and rule.is_large(live, expected) for rule in rules)

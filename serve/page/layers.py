@@ -12,7 +12,6 @@ from kerasbnn.geometry.theory import LIMIT_ANGLE_DEGREES, expected_angle_degrees
 from kerasbnn.geometry.views.sentences import sentences
 from kerasbnn.geometry.views.wording import (
     angle,
-    code_segments,
     decimal,
     quantizer,
     tone,
@@ -22,6 +21,7 @@ from kerasbnn.geometry.views.wording import (
 from .charts import angle_histogram
 from .figures import Row, pair_of, rows_of
 from .health import Health, changes, layer_health
+from .wording import with_minus
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Verdict:
     Attributes:
         tone: "good", "change", "stop" or "none"; gives the color.
         word: What to do, in a word.
-        text: Why, and how: pieces, each with whether it is code.
+        text: Why, and how, with code between backticks.
     """
 
     tone: str
     word: str
-    text: list[tuple[str, bool]]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,13 @@ def _audited(layer: LayerGeometry) -> dict[str, Any]:
         "expected_mean": decimal(layer.angles.expected, 1),
         "has_limit": limit is not None,
         "histogram": angle_histogram(layer.angles, limit, layer.name),
-        "correlation": (decimal(pooled), decimal(None)),
+        "correlation": (with_minus(decimal(pooled)), decimal(None)),
         "weight_entropy": decimal(layer.weights.sign_entropy),
         "verdicts": tuple(
             Verdict(
                 tone(found.kind),
                 verdict_word(found.kind),
-                code_segments(f"{found.reason} {found.remedy}"),
+                f"{found.reason} {found.remedy}",
             )
             for found in layer.verdicts
         ),
@@ -145,7 +145,8 @@ def _audited(layer: LayerGeometry) -> dict[str, Any]:
 
 def _measured(layer: Mapping[str, Any]) -> dict[str, Any]:
     def both(key):
-        return decimal(layer["reference"].get(key)), decimal(layer["live"].get(key))
+        reference, live = layer["reference"].get(key), layer["live"].get(key)
+        return with_minus(decimal(reference)), with_minus(decimal(live))
 
     return {
         "warnings": tuple(layer["warnings"]),

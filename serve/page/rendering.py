@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from starlette.staticfiles import StaticFiles
 
 from kerasbnn._version import __version__
 from kerasbnn.geometry.views.wording import percent
+
+from .wording import with_code
 
 HERE = Path(__file__).parent
 
@@ -45,6 +48,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.filters["percent"] = percent
+        self._templates.filters["code"] = with_code
 
     def render(
         self,
@@ -71,7 +75,7 @@ class Pages:
         """
         text = self._templates.get_template(template).render(
             root=request.scope.get("root_path", ""),
-            address=str(request.base_url).rstrip("/"),
+            now=f"{datetime.now(UTC):%H:%M:%S} UTC",
             version=__version__,
             **values,
         )

@@ -9,10 +9,12 @@ from fastapi.responses import FileResponse, Response
 from kerasbnn import runtime
 
 from ..errors import ServiceError
+from .commands import infer_command, predict_command
 from .documentation import add_documentation
 from .durations import durations_of, histogram_of
 from .origin import check_origin
 from .rendering import HERE, Files, Pages
+from .sample import SAMPLE, has_sample
 from .views import Details, ModelView, PredictionView, since
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ def add_page(app: FastAPI, service: "Service"):
         tried: dict[str, Any] = {}
         if request.method == "POST":
             tried = await _tried(app, model, request)
-        return await asyncio.to_thread(_model_page, pages, request, model, **tried)
+        others = _other_versions(service, model)
+        return await asyncio.to_thread(
+            _model_page, pages, request, model, others, **tried
+        )
 
     for path in (
         "/models/{model_name}",
@@ -67,11 +72,24 @@ def _model(service, request) -> "ServedModel":
     return service.models.get(asked["model_name"], asked.get("version"))
 
 
+def _other_versions(service, model) -> dict[str, str]:
+    """Return paths of the pages of the other versions of a model, by their names."""
+    return {
+        version: f"/models/{model.name}/versions/{version}"
+        for version in service.models.versions(model.name)
+        if version != model.version
+    }
+
+
 async def _tried(app, model, request) -> dict[str, Any]:
     """Predict what the image of the form shows, or say why not."""
     try:
         check_origin(request.headers)
-        found = await app.state.predictor.predict(model, request)
+        predictor = app.state.predictor
+        if "sample" in request.query_params and has_sample(model):
+            found = await predictor.predict_file(model, SAMPLE)
+        else:
+            found = await predictor.predict(model, request)
     except ServiceError as error:
         return {"refusal": error}
     return {"prediction": PredictionView.of(found)}
@@ -108,17 +126,27 @@ def _model_page(
     pages,
     request,
     model,
+    others,
     *,
     refusal: ServiceError | None = None,
     prediction: PredictionView | None = None,
 ) -> Response:
     live = _live(model)
+    view = ModelView.of(model, live)
+    address = str(request.base_url).rstrip("/")
+    if view.takes_images:
+        command = predict_command(address + view.api)
+    else:
+        command = infer_command(address + view.api, model.inputs.values())
     return pages.render(
         request,
         "model.html",
         status=refusal.status if refusal else 200,
         headers=refusal.headers if refusal else None,
-        model=ModelView.of(model, live),
+        model=view,
+        others=others,
+        command=command,
+        sample=f"{address}/static/{SAMPLE.name}" if has_sample(model) else "",
         details=Details.of(model, live),
         prediction=prediction,
         refusal=refusal.message if refusal else "",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from kerasbnn.geometry.views.wording import origin, percent
+from kerasbnn.geometry.views.wording import decimal, origin, percent
 
 from ..errors import ServiceError
 from ..prediction.inputs import ImageInput
@@ -18,6 +18,7 @@ from .charts import picture, score_bar
 from .health import Health, changes, model_health
 from .layers import LayerView, layer_views
 from .traffic import Traffic
+from .wording import with_minus
 
 if TYPE_CHECKING:
     from ..models.served_model import ServedModel
@@ -36,7 +37,7 @@ class ModelView:
         api: Path of it in the API.
         takes: What it takes, in words.
         gives: What it gives, in words.
-        refuses_images: Why it cannot be tried with an image, or "".
+        takes_images: Whether it can be tried with an image.
         health: Whether its geometry holds.
         traffic: What it has answered.
     """
@@ -47,7 +48,7 @@ class ModelView:
     api: str
     takes: str
     gives: str
-    refuses_images: str
+    takes_images: bool
     health: Health
     traffic: Traffic
 
@@ -60,7 +61,7 @@ class ModelView:
             live: What its monitor says, or None without one.
         """
         place = f"{model.name}/versions/{model.version}"
-        takes, refuses = _takes(model)
+        takes, takes_images = _takes(model)
         return cls(
             name=model.name,
             version=model.version,
@@ -68,7 +69,7 @@ class ModelView:
             api=f"/v2/models/{place}",
             takes=takes,
             gives=_gives(model),
-            refuses_images=refuses,
+            takes_images=takes_images,
             health=model_health(model, live),
             traffic=Traffic.of(model),
         )
@@ -165,7 +166,7 @@ class PredictionView:
         scores = [
             Score(
                 _label(entry),
-                "-" if entry["score"] is None else f"{entry['score']:.3f}",
+                with_minus(decimal(entry["score"])),
                 score_bar(entry["score"], low, high),
             )
             for entry in entries
@@ -193,14 +194,14 @@ def since(started: float) -> tuple[str, str]:
     return datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%d %H:%M UTC"), ago
 
 
-def _takes(model) -> tuple[str, str]:
+def _takes(model) -> tuple[str, bool]:
     try:
         taken = ImageInput.of(model)
         check_classifies(model)
-    except ServiceError as error:
-        return _shapes(model.inputs), error.message
+    except ServiceError:
+        return _shapes(model.inputs), False
     kind = "gray" if taken.channels == 1 else "color"
-    return f"{kind} images, {taken.width} × {taken.height}", ""
+    return f"{kind} images, {taken.width} × {taken.height}", True
 
 
 def _gives(model) -> str:
@@ -248,7 +249,9 @@ def _facts(model) -> dict[str, str]:
         facts["Labels"] = shown + (f" and {more:,} more" if more > 0 else "")
     if model.normalization:
         mean, std = model.normalization.get("mean"), model.normalization.get("std")
-        facts["Normalization"] = f"(raw - {mean}) / {std}, with raw from 0 to 255"
+        facts["Normalization"] = (
+            f"(raw \N{MINUS SIGN} {mean}) / {std}, with raw from 0 to 255"
+        )
     return facts
 
 

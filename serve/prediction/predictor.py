@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -69,20 +70,49 @@ class Predictor:
             ServiceError: The model takes no image or does not classify, the body cannot
                 be used, or too many wait.
         """
+
+        async def read():
+            headers = dict(request.scope["headers"])
+            body = await read_body(headers, request.receive, self._settings)
+            return body, headers.get(b"content-type", b"").decode("latin-1")
+
+        return await self._counted(model, read, top)
+
+    async def predict_file(
+        self, model: "ServedModel", path: Path, top: int = TOP
+    ) -> ImagePrediction:
+        """Predict what an image of this package shows, and count that.
+
+        Args:
+            model: The model.
+            path: A PNG or JPEG file.
+            top: How many predictions to give at most.
+
+        Returns:
+            The prediction.
+
+        Raises:
+            ServiceError: As `predict` does.
+        """
+
+        async def read():
+            return path.read_bytes(), ""
+
+        return await self._counted(model, read, top)
+
+    async def _counted(self, model, read, top):
         begin = perf_counter_ns()
         try:
-            return await self._predicted(model, request, top)
+            return await self._predicted(model, read, top)
         except Exception:
             model.statistics.record_failure(perf_counter_ns() - begin)
             raise
 
-    async def _predicted(self, model, request, top):
+    async def _predicted(self, model, read, top):
         taken = ImageInput.of(model)
         check_classifies(model)
-        headers = dict(request.scope["headers"])
-        body = await read_body(headers, request.receive, self._settings)
+        body, kind = await read()
         received = perf_counter_ns()
-        kind = headers.get(b"content-type", b"").decode("latin-1")
         pixels = await self._decoded(body, kind, taken)
         decoded = perf_counter_ns()
         outputs = await model.infer({taken.name: taken.array(pixels)})

@@ -9,12 +9,14 @@ processors round differently: another machine trains other weights of the same a
 """
 
 import numpy as np
+from PIL import Image
 
 import kerasbnn
 from kerasbnn import demo
 from kerasbnn.datasets import load_digits
 from tests.helpers.processes import ROOT
 
+SAMPLE = ROOT / "serve" / "page" / "static" / "digit.png"
 FOLDER = ROOT / "serve" / "digits" / "digits" / "1"
 SEED = 0
 EPOCHS = 60
@@ -48,6 +50,13 @@ def main():
     print(f"{np.mean(right):.2%} of {len(right)} held-out digits are right.")
     assert np.mean(right) >= LEAST_ACCURACY
     assert sum(report.files.values()) <= MOST_BYTES
+    write_sample(digits)
+
+
+def write_sample(digits):
+    """Write the first held-out digit, for the page of the model."""
+    shades = np.round((digits.x_test[0, :, :, 0] + 1) * 127.5)
+    Image.fromarray(shades.astype(np.uint8)).save(SAMPLE, optimize=True)
 
 
 if __name__ == "__main__":

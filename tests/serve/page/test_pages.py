@@ -23,7 +23,7 @@ def page(address, path="/models/digits"):
 
 
 def three(value):
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -90,6 +90,7 @@ def test_everything_that_a_page_loads_or_links_to_is_there(path, clean_server):
         if link.startswith("/static/"):
             assert answer.headers["x-content-type-options"] == "nosniff"
             kind = {"css": "text/css", "js": "javascript", "svg": "image/svg+xml"}
+            kind["png"] = "image/png"
             assert kind[link.rpartition(".")[2]] in answer.headers["content-type"]
 
 
@@ -182,7 +183,7 @@ def test_a_form_shows_what_the_model_says(digits_server):
     assert result.all("p")[0].text == str(LABELS[1500]) == predicted[0]["label"]
     rows = rows_of(result.all("table")[0])
     assert [row[:2] for row in rows] == [
-        [entry["label"], f"{entry['score']:.3f}"] for entry in predicted
+        [entry["label"], three(entry["score"])] for entry in predicted
     ]
     pixels = [r.attributes["fill"] for r in result.all("svg")[0].all("rect")]
     assert {int(color[1:3], 16) for color in pixels} == set(RAW[1500].ravel().tolist())
