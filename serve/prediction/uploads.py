@@ -6,6 +6,7 @@ import binascii
 import orjson
 
 from ..errors import ServiceError
+from ..protocol.documents import number_of_values
 from .multipart import field_of_form
 
 FIELD = "image"
@@ -14,6 +15,9 @@ WAYS = (
     f"field '{FIELD}' (multipart/form-data), or in base64 as JSON: "
     f'{{"{FIELD}": "..."}}.'
 )
+
+MOST_VALUES = 10_000
+"""How many values JSON with an image may have; base64 is one."""
 
 # What clients say where nobody told them the type, such as `curl --data-binary`.
 _UNTOLD = ("", "application/octet-stream", "application/x-www-form-urlencoded")
@@ -30,7 +34,8 @@ def uploaded_image(body: bytes, content_type: str) -> bytes:
         The content of the file, whatever it is.
 
     Raises:
-        ServiceError: There is none (400), or the type is one that holds none (415).
+        ServiceError: There is none (400), the type is one that holds none (415), or
+            there is far more beside it (413).
 
     Example:
         >>> from kerasbnn.serve.prediction.uploads import uploaded_image
@@ -49,6 +54,11 @@ def uploaded_image(body: bytes, content_type: str) -> bytes:
 
 
 def _from_json(body):
+    found = number_of_values(body)
+    if found > MOST_VALUES:
+        raise ServiceError(
+            413, f"The JSON has about {found} values, expected one. {WAYS}"
+        )
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError as error:

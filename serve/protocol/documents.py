@@ -13,8 +13,12 @@ from .checks import shown
 if TYPE_CHECKING:
     from ..settings import Settings
 
-# Values are counted before they are parsed where there are more bytes than this.
-_UNCOUNTED = 2**20
+# What has more bytes than this is measured before it is parsed.
+_UNMEASURED = 2**20
+
+# A number has up to 24 characters, and stands on a line of its own, indented by 4 for
+# each of up to 9 lists and objects, where JSON is written to be read.
+_BYTES_PER_VALUE = 64
 
 
 def parsed(
@@ -31,8 +35,8 @@ def parsed(
         The object.
 
     Raises:
-        ServiceError: It is no object of JSON, or too deep (400), or has more values
-            than the model takes (413).
+        ServiceError: It is no object of JSON, or too deep (400), or has more values or
+            bytes than the model takes (413).
 
     Example:
         >>> from kerasbnn.serve import Settings
@@ -40,8 +44,8 @@ def parsed(
         >>> parsed(b'{"inputs": []}', {}, Settings())
         {'inputs': []}
     """
-    if len(content) > _UNCOUNTED:
-        _check_count(content, inputs, limits)
+    if len(content) > _UNMEASURED:
+        _check_size(content, inputs, limits)
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -57,11 +61,27 @@ def parsed(
     return document
 
 
-def _check_count(content, inputs, limits):
-    """Refuse what has far more values than the model takes.
+def number_of_values(content: bytes) -> int:
+    """Count the values of JSON, about, without the memory that parsing it takes.
 
     One of two bytes, such as `0,` or `[]`, becomes up to 64 once it is parsed.
+
+    Args:
+        content: The JSON.
+
+    Returns:
+        Number of commas, lists and objects, also of those in texts.
+
+    Example:
+        >>> from kerasbnn.serve.protocol.documents import number_of_values
+        >>> number_of_values(b'{"a": [1, 2]}')
+        3
     """
+    return content.count(b",") + content.count(b"[") + content.count(b"{")
+
+
+def _check_size(content, inputs, limits):
+    """Refuse what has far more bytes or values than the model takes."""
     if any(-1 in spec.shape[1:] for spec in inputs.values()):
         return
     most = 0
@@ -71,13 +91,22 @@ def _check_count(content, inputs, limits):
         most += rows * sum(
             size_of(spec.shape[1:axis]) for axis in range(1, len(spec.shape) + 1)
         )
-    found = content.count(b",") + content.count(b"[") + content.count(b"{")
-    # A list has a bracket and a comma. Names and parameters are few.
-    if found > 2 * most + _UNCOUNTED // 16:
+    taken = (
+        f"and the model takes no more than {most} values and lists in "
+        f"{limits.max_rows} rows"
+    )
+    longest = most * _BYTES_PER_VALUE + _UNMEASURED
+    if len(content) > longest:
         raise ServiceError(
             413,
-            f"The JSON has about {found} values and lists, and the model takes no more "
-            f"than {most} in {limits.max_rows} rows. Send fewer rows at once.",
+            f"The JSON has {len(content)} bytes, {taken}, for which {longest} bytes "
+            "are enough. Send fewer rows at once, or less space between the values.",
+        )
+    found = number_of_values(content)
+    # A list has a bracket and a comma. Names and parameters are few.
+    if found > 2 * most + _UNMEASURED // 16:
+        raise ServiceError(
+            413, f"The JSON has about {found} values, {taken}. Send fewer rows at once."
         )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kerasbnn.serve.errors import ServiceError
 from kerasbnn.serve.prediction.multipart import MOST_PARTS, field_of_form
-from kerasbnn.serve.prediction.uploads import uploaded_image
+from kerasbnn.serve.prediction.uploads import MOST_VALUES, uploaded_image
 
 IMAGE = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
@@ -82,7 +82,7 @@ def test_base64():
     [
         ("", "no JSON"),
         ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("[" * 5000, "no JSON"),
         ("[]", "no string 'image'"),
         ("{}", "no string 'image'"),
         ('{"image": 5}', "no string 'image'"),
@@ -101,3 +101,17 @@ def test_json_without_an_image(body, words):
 def test_bodies_of_other_kinds():
     for kind in ("text/html", "video/mp4", "<script>", "application/xml"):
         assert kind in refused(IMAGE, kind, status=415)
+
+
+@pytest.mark.parametrize("value", [b"0,", b"[],", b"{},", b'"",'])
+def test_json_of_too_many_values_is_not_even_parsed(value):
+    """Parsed, it would take 80 MB, or not be JSON, as it lacks its last bracket."""
+    body = b'{"image":"AAAA","a":[' + value * 10**6
+    assert "expected one" in refused(body, "application/json", 413)
+    assert "expected one" in refused(body, "", 413)
+
+
+def test_as_many_values_as_may_be():
+    body = b'{"image":"AAAA","a":[' + b"0," * (MOST_VALUES - 3) + b"0]}"
+    assert uploaded_image(body, "") == bytes(3)
+    assert refused(body.replace(b"0]", b"0,0]"), "", 413)

@@ -258,11 +258,34 @@ def test_data_may_be_as_deep_as_its_shape(rng):
 
 @pytest.mark.parametrize("value", [b"0,", b"[],", b"{},"])
 def test_json_of_too_many_values_is_not_even_parsed(value):
+    """Neither where it has too many bytes for the model, nor where it has not."""
     body = b'{"inputs":[' + value * 10**6 + b"1]}"
     message = refused(body, status=413)
-    assert "no more than 40 in 8 rows" in message
+    assert "no more than 40 values and lists in 8 rows" in message
+    assert "enough" in message
+    message = refused(body, spec(shape=(-1, 5000)), status=413)
+    assert "0002 values" in message
     # An open size may be as large as the body.
     assert refused(body, spec(shape=(-1, -1)))
+
+
+def test_json_of_spaces_is_not_even_parsed():
+    body = b'{"inputs":' + b" " * 2**20 + b"[]}"
+    longest = 2**20 + 40 * 64
+    assert str(longest) in refused(body.ljust(longest + 1), status=413)
+    assert "'inputs'" in refused(body.ljust(longest))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("shape", [(784,), (28, 28), (16, 16, 3), (28, 28, 1)])
+def test_as_many_rows_as_may_be_may_be_written_to_be_read(rng, shape, nested):
+    array = -rng.random((100, *shape)) * 1e-300
+    body = json_request({"x": ("FP64", array)}, nested=nested)
+    body = json.dumps(json.loads(body), indent=4).encode()
+    assert len(body) > 2 * 2**20
+    limits = Settings(max_rows=100)
+    found = decode(body, spec("FP64", (-1, *shape)), limits=limits)
+    np.testing.assert_array_equal(found.arrays["x"], array)
 
 
 def test_as_many_rows_as_may_be_may_be_nested(rng):
@@ -276,7 +299,7 @@ def test_as_many_rows_as_may_be_may_be_nested(rng):
 
 
 def test_errors_are_short():
-    long = "x" * 10**6
+    long = "x" * 10**5
     for inputs in (
         [entry(name=long)],
         [entry(datatype=long)],
