@@ -9,7 +9,9 @@ import numpy as np
 
 from kerasbnn.probing import Drift, Observation, Probe, Reference
 
+from .drift_log import DriftLog
 from .sampler import MOST_ROWS, Sampler
+from .status import OFF, answer_of
 from .window import Window
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ REFERENCE = "reference"
 # What is asked for more often than this gets the same answer.
 FRESH_SECONDS = 1.0
 
+# Comparing for the log may take this share of what measuring may take.
+LOG_SHARE = 0.1
+
 
 class GeometryMonitor:
     """The geometry of the live requests of a model, beside that of its reference.
@@ -34,6 +39,7 @@ class GeometryMonitor:
         budget: Share of one processor's time that measuring may take; 0 for none.
         queue: Rows that may wait to be measured.
         window: Latest rows that the live figures are of.
+        name: Name of the model in the log; that of its probe by default.
 
     Raises:
         ValueError: The reference is of another probe.
@@ -53,13 +59,17 @@ class GeometryMonitor:
         budget: float,
         queue: int,
         window: int,
+        name: str | None = None,
     ):
         reference.check(probe.description)
         self._probe, self._reference = probe, reference
         self._window = Window(probe.description, reference, window)
         self._window_size = window
         self._lock = threading.Lock()
-        self._sampler = Sampler(self._add, budget, queue, name=probe.description.model)
+        name = name or probe.description.model
+        self._sampler = Sampler(self._add, budget, queue, name, self._log_changes)
+        self._log = DriftLog(name)
+        self._log_next = 0.0
         self._started = time.monotonic()
         self._known: dict[str, Any] = {}
         self._known_at = -1, 0.0
@@ -94,6 +104,7 @@ class GeometryMonitor:
             budget=settings.geometry_budget,
             queue=settings.geometry_queue,
             window=settings.geometry_window,
+            name=files.name,
         )
 
     def start(self):
@@ -116,7 +127,7 @@ class GeometryMonitor:
             seconds: Time that it may take.
 
         Returns:
-            What `Drift.to_dict` returns.
+            What `Drift.to_dict` returns, with the verdict of `answer_of`.
 
         Raises:
             TimeoutError: It takes longer.
@@ -131,19 +142,22 @@ class GeometryMonitor:
                 raise TimeoutError(f"{start} of {rows} rows were measured.")
             part = {n: array[start : start + MOST_ROWS] for n, array in arrays.items()}
             found.merge(self._observe(part))
-        return Drift.of(found).to_dict()
+        return answer_of(Drift.of(found))
 
     def live(self) -> dict[str, Any]:
         """Return the geometry of live requests, ready for JSON.
 
         Returns:
-            What `Drift.to_dict` returns for the samples of the window, the figures of
-            all samples as `since_start`, and what sampling has seen and used.
+            What `measure` returns for the samples of the window, but a `status` of
+            `"off"` without a budget; the figures of all samples as `since_start`, and
+            what sampling has seen and used.
         """
         sampler = self._sampler
+        is_on = sampler.budget.share > 0
         return {
             **self._drift(),
-            "sampling": sampler.budget.share > 0,
+            **({} if is_on else {"status": OFF}),
+            "sampling": is_on,
             "seen": sampler.seen,
             "measured": sampler.measured,
             "dropped": sampler.dropped,
@@ -176,10 +190,23 @@ class GeometryMonitor:
             self._known_at = self._sampler.measured, now
             observed = self._window.observed()
             self._known = {
-                **Drift.of(observed).to_dict(),
+                **answer_of(Drift.of(observed)),
                 "since_start": self._window.since_start(),
             }
             return self._known
+
+    def _log_changes(self):
+        """Log which layers drift by now; the thread of the sampler often asks."""
+        now = time.monotonic()
+        if now < self._log_next or not self._sampler.measured:
+            return
+        started = time.thread_time()
+        try:
+            self._log.note(self._drift())
+        finally:
+            cost = (time.thread_time() - started) / LOG_SHARE
+            wait = max(FRESH_SECONDS, cost / self._sampler.budget.share)
+            self._log_next = now + wait
 
     def _add(self, arrays: Arrays) -> int:
         observation = self._observe(_finite(arrays))

@@ -43,6 +43,8 @@ class Sampler:
         share: Share of one processor's time that the thread may use.
         capacity: Rows that may wait.
         name: Name of the model, for the log.
+        after: Called in the thread from time to time, also without rows; its time
+            counts.
 
     Attributes:
         budget: What the thread has used.
@@ -57,6 +59,7 @@ class Sampler:
         share: float,
         capacity: int,
         name: str = "",
+        after: Callable[[], None] | None = None,
     ):
         self.budget = Budget(share)
         self.measured = self.failed = 0
@@ -64,6 +67,7 @@ class Sampler:
         self._measure = measure
         self._capacity = capacity
         self._name = name
+        self._after = after
         self._queue: deque[tuple[float, Arrays]] = deque()
         # What is appended needs no lock; it is added up now and then.
         self._uncounted: deque[int] = deque()
@@ -169,6 +173,15 @@ class Sampler:
                 used = time.thread_time()
                 self.budget.spend(used - charged)
                 charged = used
+            self._call_after()
+
+    def _call_after(self):
+        if self._after is None or self._stop.is_set():
+            return
+        try:
+            self._after()
+        except Exception as error:
+            self._note(error, 0)
 
     def _is_due(self) -> bool:
         if not self._queue or self._stop.is_set() or self.budget.seconds_to_wait():

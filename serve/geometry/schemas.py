@@ -1,9 +1,9 @@
 """What the paths of the geometry give, as OpenAPI describes it."""
 
-from kerasbnn.probing.drift import COLLECTING, MEASURED
 from kerasbnn.probing.drift_rules import KINDS
 
 from ..protocol.schemas import COUNT, FLAG, TEXT, Schema
+from .status import STATUSES
 
 _NUMBER: Schema = {"type": ["number", "null"]}
 _TEXTS: Schema = {"type": "array", "items": TEXT}
@@ -34,9 +34,11 @@ _DRIFT: dict[str, Schema] = {
     **_IDENTITY,
     "status": {
         "type": "string",
-        "enum": [COLLECTING, MEASURED],
-        "description": "Whether there are as many samples as warnings need",
+        "enum": list(STATUSES),
+        "description": "'collecting' with fewer samples than warnings need, else "
+        "'drifted' with warnings and 'holds' without; 'off' where nothing is sampled",
     },
+    "drifted": _TEXTS | {"description": "Names of the layers and inputs that warn"},
     "samples": COUNT,
     "samples_needed": COUNT,
     "layers": {"type": "array", "items": _part(_FIGURES)},

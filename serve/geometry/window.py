@@ -4,6 +4,7 @@ from collections import deque
 from typing import Any
 
 from kerasbnn.probing import Observation, ProbeDescription, ProbeStatistics, Reference
+from kerasbnn.probing.drift import FEWEST_SAMPLES
 from kerasbnn.probing.figures import figures_of
 from kerasbnn.probing.packing import rounded
 
@@ -18,8 +19,8 @@ class Window:
     Args:
         description: What the probe measures.
         reference: What the samples are compared with.
-        size: Samples that the window has at least, once there were as many; at most it
-            has one block more.
+        size: Samples that the window has at most; but the 64 that warnings need are
+            kept, so that a small one may have a block more.
 
     Example:
         >>> from kerasbnn.probing import ProbeDescription, Reference
@@ -44,9 +45,13 @@ class Window:
             self._count(self._newest)
             self._blocks.append(self._newest)
             self._newest = self._empty()
-            samples = sum(block.samples for block in self._blocks)
-            while samples - self._blocks[0].samples >= self._size:
-                samples -= self._blocks.popleft().samples
+        samples = self._newest.samples + sum(block.samples for block in self._blocks)
+        while samples > self._size:
+            rest = samples - self._blocks[0].samples
+            if rest < FEWEST_SAMPLES:
+                break
+            samples = rest
+            self._blocks.popleft()
 
     def observed(self) -> Observation:
         """Return the samples of the window together."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from kerasbnn.probing import drift_rules as rules
 from kerasbnn.probing.drift import COLLECTING
 
+from ..geometry.status import OFF
+
 if TYPE_CHECKING:
     from ..models.served_model import ServedModel
 
@@ -94,7 +96,7 @@ def layer_health(layer: Mapping[str, Any] | None, status: str | None) -> Health:
     Returns:
         Its state.
     """
-    if layer is None:
+    if layer is None or status == OFF:
         return Health("none", "not measured")
     if status == COLLECTING:
         return Health("none", "collecting")

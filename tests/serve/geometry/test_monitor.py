@@ -60,7 +60,7 @@ def test_live_figures_are_those_of_the_probe_on_the_same_digits(started):
     x = held_out()[:150]
     live = offer(started(), x)
     expected = Drift.of(Observation.measure(*packaged(), x)).to_dict()
-    assert (live["samples"], live["status"]) == (150, "measured")
+    assert (live["samples"], live["status"]) == (150, "holds")
     for found, layer in zip(live["layers"], expected["layers"], strict=True):
         assert found["name"] == layer["name"]
         for figure, value in layer["live"].items():
@@ -78,7 +78,7 @@ def test_live_figures_are_those_of_the_probe_on_the_same_digits(started):
 
 def test_clean_digits_then_each_drift_then_clean_ones_again(started):
     monitor = started(geometry_window=64)
-    assert offer(monitor, held_out()[:100])["status"] == "measured"
+    assert offer(monitor, held_out()[:100])["status"] == "holds"
     assert monitor.warnings() == {}
     for change, expected in DRIFTS.values():
         live = offer(monitor, change(held_out()[:160]))
@@ -86,14 +86,18 @@ def test_clean_digits_then_each_drift_then_clean_ones_again(started):
         for layer, wanted in expected.items():
             assert set(kinds[layer]).issuperset(wanted)
         assert set(monitor.warnings()).issuperset(expected)
-    offer(monitor, held_out()[100:260])
+        assert live["status"] == "drifted"
+        assert set(live["drifted"]).issuperset(expected)
+    live = offer(monitor, held_out()[100:260])
     assert monitor.warnings() == {}
+    assert (live["status"], live["drifted"]) == ("holds", [])
 
 
 def test_nothing_yet(started):
     monitor = started()
     live = monitor.live()
     assert (live["status"], live["samples"]) == ("collecting", 0)
+    assert live["drifted"] == []
     assert monitor.warnings() == {}
     json.dumps(live, allow_nan=False)
 
@@ -105,6 +109,7 @@ def test_without_a_budget_only_given_inputs_are_measured(started):
         monitor.offer({name: held_out()[:1]})
     live = monitor.live()
     assert (live["sampling"], live["seen"], live["measured"]) == (False, 10, 0)
+    assert (live["status"], live["drifted"]) == ("off", [])
     assert monitor.measure({name: held_out()[:5]})["samples"] == 5
 
 

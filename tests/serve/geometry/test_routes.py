@@ -1,6 +1,7 @@
 """The paths of the geometry on a real server."""
 
 import gzip
+import re
 import shutil
 import threading
 import time
@@ -48,13 +49,19 @@ def test_given_inputs(client, name, samples):
         x = DRIFTS[name][0](x)
     found = client.post(GEOMETRY, json=body_of(x)).json()
     assert found["samples"] == samples
-    assert found["status"] == ("measured" if samples >= 64 else "collecting")
+    warned = [part for part in found["layers"] + found["inputs"] if part["warnings"]]
+    assert found["drifted"] == [part["name"] for part in warned]
+    verdict = "drifted" if warned else "holds"
+    assert found["status"] == (verdict if samples >= 64 else "collecting")
     kinds = {layer["name"]: layer["kinds"] for layer in found["layers"]}
     wanted = DRIFTS[name][1] if name != "clean" and samples >= 64 else {}
     for layer in kinds:
         assert set(kinds[layer]).issuperset(wanted.get(layer, []))
+    assert set(found["drifted"]).issuperset(wanted)
     if not wanted:
-        assert not any(layer["warnings"] for layer in found["layers"])
+        assert found["drifted"] == []
+    elif name != "moved by 2":
+        assert "image" in found["drifted"]
     expected = Drift.of(Observation.measure(*packaged(), x)).to_dict()
     for layer, own in zip(found["layers"], expected["layers"], strict=True):
         for figure, value in own["live"].items():
@@ -171,15 +178,17 @@ def test_live_digits(serve_folder, name):
         x = DRIFTS[name][0](x)
     with serve_folder(geometry_budget=0.2) as address:
         live = serve(address, x, 3)
-        assert live["status"] == "measured"
+        assert live["status"] == ("holds" if name == "clean" else "drifted")
         assert live["samples"] >= 64
         assert live["seen"] == live["measured"] + live["dropped"] + live["waiting"]
         assert live["failed"] == 0
         kinds = {layer["name"]: layer["kinds"] for layer in live["layers"]}
         warnings = [text for layer in live["layers"] for text in layer["warnings"]]
         if name == "clean":
-            assert warnings == []
+            assert warnings == live["drifted"] == []
         else:
+            assert live["drifted"][0] == "conv_1"
+            assert live["drifted"][-1] == "image"
             for layer, wanted in DRIFTS[name][1].items():
                 assert set(kinds[layer]).issuperset(wanted)
             assert any("training covariance" in text for text in warnings)
@@ -191,6 +200,10 @@ def test_without_a_budget_there_is_no_thread(serve_folder):
             httpx.post(address + INFER, json=body_of(held_out()[:1]))
         live = httpx.get(f"{address}{GEOMETRY}/live").json()
         assert (live["sampling"], live["seen"], live["measured"]) == (False, 3, 0)
+        assert (live["status"], live["drifted"]) == ("off", [])
+        page = httpx.get(f"{address}/models/digits").text
+        assert ">not measured<" in page
+        assert not {">holds<", ">collecting<"} & set(re.findall(r">[a-z]+<", page))
         found = httpx.post(address + GEOMETRY, json=body_of(held_out()[:1]))
         assert found.json()["samples"] == 1
 

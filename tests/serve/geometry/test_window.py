@@ -31,12 +31,36 @@ def test_figures_are_those_of_the_latest_samples(step):
     x = np.concatenate([-held_out()[:100], held_out()[:150]])
     observed = filled(64, x, step).observed()
     # By a block of four, or what was added at once, it may have more.
-    assert 64 <= observed.samples <= 64 + 2 * (max(64 // BLOCKS, step) + step)
+    assert 64 <= observed.samples <= 64 + max(64 // BLOCKS, step) + step
     assert_same(figures_of(observed.statistics), x[-observed.samples :])
     (distances,) = observed.distances.values()
     (covariance,) = packaged()[1].inputs.values()
     expected = covariance.distances(x[-observed.samples :])
     np.testing.assert_allclose(distances, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [192, 1024])
+@pytest.mark.parametrize("step", [1, 5, 64])
+def test_never_more_samples_than_the_window(size, step):
+    probe, reference = packaged()
+    window = Window(probe.description, reference, size)
+    part = Observation.measure(probe, reference, held_out()[:step])
+    block = -(-max(size // BLOCKS, step) // step) * step
+    for count in range(step, 2 * size, step):
+        window.add(part)
+        samples = window.observed().samples
+        assert min(count, size - block + 1) <= samples <= size
+
+
+@pytest.mark.parametrize("steps", [[40], [64, 1], [63, 64], [1, 30], [200]])
+def test_a_window_keeps_what_warnings_need(steps):
+    probe, reference = packaged()
+    window = Window(probe.description, reference, 64)
+    added = 0
+    for step in steps * 12:
+        window.add(Observation.measure(probe, reference, held_out()[:step]))
+        added += step
+        assert window.observed().samples >= min(added, 64)
 
 
 def test_fewer_samples_than_the_window():
