@@ -30,4 +30,5 @@ def answer_of(drift: Drift) -> dict[str, Any]:
     status = drift.status
     if status != COLLECTING:
         status = DRIFTED if drifted else HOLDS
-    return {**drift.to_dict(), "status": status, "drifted": drifted}
+    verdict = {"status": status, "drifted": drifted}
+    return verdict | drift.to_dict() | verdict

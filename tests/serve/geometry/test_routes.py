@@ -50,6 +50,8 @@ def test_given_inputs(client, name, samples):
     found = client.post(GEOMETRY, json=body_of(x)).json()
     assert found["samples"] == samples
     warned = [part for part in found["layers"] + found["inputs"] if part["warnings"]]
+    # It comes before all that is long.
+    assert list(found)[2:4] == ["status", "drifted"]
     assert found["drifted"] == [part["name"] for part in warned]
     verdict = "drifted" if warned else "holds"
     assert found["status"] == (verdict if samples >= 64 else "collecting")
