@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..errors import ServiceError
+from .batch import AbandonedError, Batch, Request
 from .plan import BatchingPlan
 from .rows import joined, parts_of, rows_of, split
 
@@ -19,6 +20,9 @@ Arrays = Mapping[str, np.ndarray]
 # Share of its timeout that a request may be thought to wait: that is no exact figure,
 # and who is accepted shall be answered.
 LONGEST_WAIT = 0.5
+
+# A request is too large where it is thought to take so many times its timeout.
+TOO_LARGE = 2.0
 
 # Weight of the last batch in what a row is thought to take.
 _LATEST = 0.1
@@ -56,15 +60,20 @@ class Batcher:
         self.queued_rows = self.batches = self.rows = 0
         self._run = run
         self._max_queue = max_queue
-        self._seconds_per_row = 0.0
+        self._seconds_per_row = self._least_seconds_per_row = 0.0
         if plan.seconds:
-            self._seconds_per_row = plan.seconds_of(plan.max_batch) / plan.max_batch
+            rows = max(plan.max_batch, min(plan.seconds))
+            self._seconds_per_row = plan.seconds_of(rows) / rows
+        if plan.seconds and plan.rows_at_once is not None:
+            # Otherwise, many rows at once may take less than was measured.
+            self._least_seconds_per_row = min(s / n for n, s in plan.seconds.items())
         self._is_closed = self._is_busy = False
         # Requests that came in the last turn of the event loop, and so far in this one.
         self._in_last_turn = self._in_this_turn = 0
         # Shared with the thread, as are `queued_rows` and `_is_busy`.
         self._lock = threading.Lock()
-        self._queue: OrderedDict[_Request, None] = OrderedDict()
+        self._queue: OrderedDict[Request, None] = OrderedDict()
+        self._current = Batch([], 0)
         self._unanswered: set[asyncio.Future] = set()
         self._thread: ThreadPoolExecutor | None = None
 
@@ -81,7 +90,8 @@ class Batcher:
             An array for each output.
 
         Raises:
-            ServiceError: Too many rows wait, or the service is about to end; 503.
+            ServiceError: Too many rows come first, or the service is about to end,
+                503; or there are more rows than the time is enough for, 413.
             TimeoutError: The time is over.
             Exception: What the model raises for these inputs.
         """
@@ -98,7 +108,7 @@ class Batcher:
             self._count(1, rows, time.perf_counter() - begin)
             return outputs
         self.check_queue(rows, timeout)
-        request = _Request(arrays, rows, asyncio.get_running_loop())
+        request = Request(arrays, rows, asyncio.get_running_loop())
         self._unanswered.add(request.future)
         self._enqueue(request)
         try:
@@ -109,29 +119,55 @@ class Batcher:
             self._withdraw(request)
 
     def check_queue(self, rows: int, timeout: float | None = None):
-        """Refuse rows that would wait too long.
+        """Refuse rows that would wait too long, or take too long by themselves.
 
         Args:
             rows: How many more there are.
             timeout: Seconds that their answer may take, or None.
 
         Raises:
-            ServiceError: Too many rows wait; 503.
+            ServiceError: Too many rows come first, 503; or these are too many, 413.
         """
-        waiting = self.queued_rows
-        if not waiting:
+        if timeout is not None and rows > 1:
+            self._check_size(rows, timeout)
+        if not self._is_busy:
             return
-        seconds = waiting * self._seconds_per_row
-        is_late = timeout is not None and seconds > LONGEST_WAIT * timeout
-        if waiting + rows <= self._max_queue and not is_late:
+        waiting, current = self.queued_rows, self._current
+        is_full = waiting > 0 and waiting + rows > self._max_queue
+        longest = math.inf if timeout is None else LONGEST_WAIT * timeout
+        at_most = (waiting + current.rows) * self._seconds_per_row
+        if not is_full and at_most <= longest:
+            return
+        seconds = waiting * self._seconds_per_row + self._seconds_left(current)
+        if not is_full and seconds <= longest:
             return
         retry = max(1, math.ceil(seconds))
+        first = f"{waiting} rows wait already"
+        if not waiting:
+            first = f"{current.rows} rows are being computed"
         raise ServiceError(
             503,
-            f"Too many requests: {waiting} rows wait already, and this one has {rows}. "
+            f"Too many requests: {first}, and this one has {rows}. "
             f"Try again in {retry} s, or send less.",
             {"Retry-After": str(retry)},
         )
+
+    def _check_size(self, rows, timeout):
+        each = min(self._least_seconds_per_row, self._seconds_per_row)
+        if rows * each > TOO_LARGE * timeout:
+            raise ServiceError(
+                413,
+                f"The {rows} rows of this request would take about {rows * each:.2g} "
+                f"s, and an answer may take {timeout:g} s. Send fewer rows at a time.",
+            )
+
+    def _seconds_left(self, batch):
+        """Estimate when a batch is done that is being computed."""
+        rows = batch.rows
+        if batch.is_abandoned:
+            rows = min(rows, self.plan.rows_at_once or rows)
+        passed = time.perf_counter() - batch.begin
+        return max(0.0, rows * self._seconds_per_row - passed)
 
     async def drain(self):
         """Refuse what comes from now on, and answer all that has been accepted."""
@@ -175,55 +211,60 @@ class Batcher:
     def _take(self):
         """Take the next batch off the queue; rest where nothing waits."""
         with self._lock:
-            batch, rows = [], 0
+            requests, rows = [], 0
             most = self.plan.batch_of(self.queued_rows)
             while self._queue:
                 request = next(iter(self._queue))
-                if batch and rows + request.rows > most:
+                if requests and rows + request.rows > most:
                     break
                 del self._queue[request]
-                batch.append(request)
+                requests.append(request)
                 rows += request.rows
             self.queued_rows -= rows
-            self._is_busy = bool(batch)
-            return batch, rows
+            self._is_busy = bool(requests)
+            self._current = Batch(requests, rows)
+            return self._current
 
     def _begin(self):
         """Compute a batch here if it is small, else it and what follows in a thread."""
-        batch, rows = self._take()
-        if not batch:
+        batch = self._take()
+        if not batch.requests:
             return
-        self._in_last_turn = len(batch)
-        if self.plan.is_inline(rows):
-            self._deliver(*self._answers(batch, rows))
-            batch[0].loop.call_soon(self._begin)
+        self._in_last_turn = len(batch.requests)
+        if self.plan.is_inline(batch.rows):
+            self._deliver(*self._answers(batch))
+            batch.loop.call_soon(self._begin)
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
-        self._thread.submit(self._work, batch, rows)
+        self._thread.submit(self._work, batch)
 
-    def _work(self, batch, rows):
-        while batch:
-            answers = self._answers(batch, rows)
+    def _work(self, batch):
+        while batch.requests:
+            answers = self._answers(batch)
             try:
-                batch[0].loop.call_soon_threadsafe(self._deliver, *answers)
+                batch.loop.call_soon_threadsafe(self._deliver, *answers)
             except RuntimeError:
                 pass  # The event loop was closed; nobody waits.
-            batch, rows = self._take()
+            batch = self._take()
 
-    def _answers(self, batch, rows):
+    def _answers(self, batch):
+        requests, rows, count = batch.requests, batch.rows, 1
         begin = time.perf_counter()
-        count = 1
         try:
-            outputs = self._compute(joined([r.arrays for r in batch]), rows)
-            answers = split(outputs, [r.rows for r in batch])
+            arrays = joined([request.arrays for request in requests])
+            outputs = self._compute(arrays, rows, batch)
+            answers = split(outputs, [request.rows for request in requests])
+        except AbandonedError as abandoned:
+            rows = abandoned.rows
+            answers = [None] * len(requests)
         except Exception as error:
             answers = [error]
-            if len(batch) > 1:
+            if len(requests) > 1:
                 # One that cannot be computed must not fail its neighbours.
-                answers = [self._answer_alone(request) for request in batch]
-                count = len(batch)
-        return batch, answers, count, rows, time.perf_counter() - begin
+                answers = [self._answer_alone(request) for request in requests]
+                count = len(requests)
+        return requests, answers, count, rows, time.perf_counter() - begin
 
     def _answer_alone(self, request):
         if request.future.cancelled():
@@ -233,9 +274,9 @@ class Batcher:
         except Exception as error:
             return error
 
-    def _deliver(self, batch, answers, count, rows, seconds):
+    def _deliver(self, requests, answers, count, rows, seconds):
         self._count(count, rows, seconds)
-        for request, answer in zip(batch, answers, strict=True):
+        for request, answer in zip(requests, answers, strict=True):
             if request.future.done():
                 continue
             if isinstance(answer, Exception):
@@ -250,20 +291,13 @@ class Batcher:
             latest = seconds / rows
             self._seconds_per_row += _LATEST * (latest - self._seconds_per_row)
 
-    def _compute(self, arrays, rows):
+    def _compute(self, arrays, rows, batch=None):
         at_once = self.plan.rows_at_once
         if at_once is None or rows <= at_once:
             return self._run(arrays)
-        return joined([self._run(part) for part in parts_of(arrays, rows, at_once)])
-
-
-class _Request:
-    """A request that waits."""
-
-    __slots__ = ("arrays", "future", "loop", "rows")
-
-    def __init__(self, arrays, rows, loop):
-        self.arrays = arrays
-        self.rows = rows
-        self.loop = loop
-        self.future = loop.create_future()
+        parts = []
+        for part in parts_of(arrays, rows, at_once):
+            if batch is not None and batch.is_abandoned:
+                raise AbandonedError(len(parts) * at_once)
+            parts.append(self._run(part))
+        return joined(parts)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -197,8 +198,8 @@ def test_a_full_queue_refuses():
         ) as error:
             await batcher.submit(request())
         assert error.value.status == 503
-        # 50 rows of half a second each.
-        assert error.value.headers == {"Retry-After": "25"}
+        # 50 rows of half a second each, and what is left of the first one.
+        assert error.value.headers == {"Retry-After": "26"}
         assert batcher.queued_rows == 50
         model.go_on.set()
         await asyncio.gather(*tasks)
@@ -219,10 +220,88 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once():
             await asyncio.sleep(0.01)
         model.go_on.set()
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        # One is computed, and others wait for a second each: half of the timeout.
+        # Each takes a second, and half of the timeout may be waited for.
         refused = [isinstance(answer, ServiceError) for answer in done]
-        assert refused == [False] * 12 + [True]
+        assert refused == [False] * 11 + [True] * 2
         assert done[-1].headers == {"Retry-After": "11"}
+
+    run(main)
+
+
+def test_what_is_being_computed_counts_as_well():
+    model = Model()
+
+    async def main():
+        batcher = Batcher(model, plan({1: 0.1}, 1, 1), 1000)
+        model.go_on.clear()
+        running = asyncio.create_task(batcher.submit(request(20)))
+        await model.wait_for_call()
+        with pytest.raises(ServiceError, match="20 rows are being computed") as error:
+            await batcher.submit(request(), 2.0)
+        assert error.value.status == 503
+        assert error.value.headers == {"Retry-After": "2"}
+        patient = asyncio.create_task(batcher.submit(request(), 20))
+        await asyncio.sleep(0)
+        # Of what nobody waits for, no more than one part is computed.
+        running.cancel()
+        await asyncio.sleep(0)
+        other = asyncio.create_task(batcher.submit(request(), 2.0))
+        await asyncio.sleep(0)
+        model.go_on.set()
+        assert_answers(await patient, request())
+        assert_answers(await other, request())
+
+    run(main)
+
+
+def test_rows_that_take_far_longer_than_the_timeout_are_refused():
+    model = Model()
+
+    async def main():
+        batcher = Batcher(model, plan({1: 0.25, 4: 0.5}, 4, 4), 1000)
+        # An eighth of a second each, and twice the timeout is not refused.
+        with pytest.raises(ServiceError, match=r"33 rows.*about 4.1 s.*fewer") as error:
+            await batcher.submit(request(33), 2)
+        assert error.value.status == 413
+        assert model.rows == []
+        assert_answers(await batcher.submit(request(32), 2), request(32))
+        assert_answers(await batcher.submit(request(33)), request(33))
+        # By then it is known that they take less.
+        for _ in range(3):
+            assert_answers(await batcher.submit(request(4)), request(4))
+        assert_answers(await batcher.submit(request(33), 2), request(33))
+
+    run(main)
+
+
+@pytest.mark.parametrize(("rows", "at_once"), [(1, 1), (900, None)])
+def test_what_may_take_less_than_was_measured_is_tried(rows, at_once):
+    """One row is as few as can be sent, and 900 at once may take as long."""
+
+    async def main():
+        batcher = Batcher(Model(), plan({1: 100.0}, 1, at_once), 1000)
+        assert_answers(await batcher.submit(request(rows), 10), request(rows))
+
+    run(main)
+
+
+def test_who_is_late_takes_no_successor_along():
+    taken = []
+
+    def slow(arrays):
+        taken.append(len(arrays["a"]))
+        time.sleep(0.02 * len(arrays["a"]))
+        return expected(arrays)
+
+    async def main():
+        batcher = Batcher(slow, plan({1: 0.02}, 1, 1), 1000)
+        with pytest.raises(TimeoutError):
+            await batcher.submit(request(40), 0.4)
+        for _ in range(3):
+            assert_answers(await batcher.submit(request(), 0.4), request())
+        # All that were computed are counted, and no more.
+        assert batcher.rows == sum(taken) < 30
+        await batcher.drain()
 
     run(main)
 
