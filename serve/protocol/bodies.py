@@ -3,10 +3,12 @@
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ServiceError
 from .checks import number_of_bytes
+from .in_flight import BODIES, Share
 from .waiting import begun
 
 if TYPE_CHECKING:
@@ -17,8 +19,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 # What zlib calls the formats.
 _WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 
-# To decompress more than this takes longer than to hand it to a thread.
+# To decompress more than this, from or to, takes longer than to hand it to a thread.
 _MOST_INLINE = 64 * 1024
+
+# One large body at a time: their bytes are not counted before they are there.
+_DECOMPRESSING = ThreadPoolExecutor(1, "decompressing")
 
 
 async def read_body(
@@ -36,7 +41,8 @@ async def read_body(
 
     Raises:
         ServiceError: It is too large (413), too slow (408), compressed in an unknown
-            way (415) or badly (400), or the client has gone (499).
+            way (415) or badly (400), all bodies together are too large or too many are
+            to be decompressed (503), or the client has gone (499).
     """
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in _WINDOW_BITS and encoding not in (b"identity", b""):
@@ -46,13 +52,18 @@ async def read_body(
             "Expected gzip or deflate, or none.",
             {"Accept-Encoding": "gzip, deflate"},
         )
-    body = await _received(headers, receive, limits)
+    share = BODIES.share(limits)
+    body = await _received(headers, receive, limits, share)
     if encoding not in _WINDOW_BITS:
         return body
-    most = limits.max_decompressed_body
     if len(body) <= _MOST_INLINE:
-        return decompressed(body, encoding, most)
-    return await asyncio.to_thread(decompressed, body, encoding, most)
+        most = min(limits.max_decompressed_body, _MOST_INLINE)
+        content = _inflated(body, encoding, most)
+        if content is not None:
+            return content
+    content = await _decompressed_in_turn(body, encoding, limits)
+    share.hold(len(content))
+    return content
 
 
 def decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
@@ -76,6 +87,33 @@ def decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
         >>> decompressed(gzip.compress(b"{}"), b"gzip", 100)
         b'{}'
     """
+    content = _inflated(body, encoding, most)
+    if content is None:
+        raise ServiceError(
+            413,
+            f"The body has more than {most} bytes once decompressed, the most that is "
+            "taken. Send fewer rows at once.",
+        )
+    return content
+
+
+async def _decompressed_in_turn(body, encoding, limits):
+    loop, most = asyncio.get_running_loop(), limits.max_decompressed_body
+    waiting = loop.run_in_executor(_DECOMPRESSING, decompressed, body, encoding, most)
+    try:
+        async with asyncio.timeout(limits.body_timeout):
+            return await waiting
+    except TimeoutError:
+        raise ServiceError(
+            503,
+            f"Other bodies were decompressed for {limits.body_timeout:g} s. Try again "
+            "later, or do not compress the body.",
+            {"Retry-After": "1"},
+        ) from None
+
+
+def _inflated(body, encoding, most) -> bytes | None:
+    """Decompress; return None where more would come out than is allowed."""
     inflater = zlib.decompressobj(_WINDOW_BITS[encoding])
     name = encoding.decode()
     try:
@@ -87,11 +125,7 @@ def decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
             "the format of gzip, or that of zlib for deflate.",
         ) from error
     if len(content) > most:
-        raise ServiceError(
-            413,
-            f"The body has more than {most} bytes once decompressed, the most that is "
-            "taken. Send fewer rows at once.",
-        )
+        return None
     if not inflater.eof:
         raise ServiceError(400, f"The {name} of the body is cut short. Send all of it.")
     if inflater.unused_data:
@@ -103,9 +137,9 @@ def decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
     return content
 
 
-async def _received(headers, receive, limits) -> bytes:
+async def _received(headers, receive, limits, share: Share) -> bytes:
     # Most bodies are there already, and need no clock.
-    body, rest = begun(_joined(headers, receive, limits.max_body))
+    body, rest = begun(_joined(headers, receive, limits.max_body, share))
     if rest is None:
         return body
     try:
@@ -120,7 +154,7 @@ async def _received(headers, receive, limits) -> bytes:
         ) from None
 
 
-async def _joined(headers, receive, most) -> bytes:
+async def _joined(headers, receive, most, share) -> bytes:
     announced = number_of_bytes(headers.get(b"content-length", b"0"), "Content-Length")
     if announced > most:
         await _discard(headers, receive)
@@ -134,11 +168,16 @@ async def _joined(headers, receive, most) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         more = message.get("more_body")
-        if size > most:
+        try:
+            if size > most:
+                raise _too_large("more", most)
+            share.hold(size)
+        except ServiceError:
             parts.clear()
+            share.hold(0)
             if more:
                 await _discard(headers, receive)
-            raise _too_large("more", most)
+            raise
         if not more:
             return b"".join(parts)
 
