@@ -1,6 +1,7 @@
 """The application: its parts, and when they begin and end."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ from .telemetry.metrics import Metrics, add_metrics
 DESCRIPTION = """Predictions of binary neural networks by the Open Inference Protocol,
 version 2, and the geometry of their layers: as it was when they were exported, and as
 it is for live requests."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -124,7 +127,12 @@ async def _lifespan(app: FastAPI):
     service.ready = True
     yield
     service.drain()
-    await asyncio.gather(*(model.close() for model in service.models))
+    seconds = service.settings.shutdown_timeout
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(model.close() for model in service.models))
+    except TimeoutError:
+        logger.warning("After %g s the models still compute. They are left.", seconds)
 
 
 def _answer_errors_alike(app: FastAPI):

@@ -1,5 +1,6 @@
 """What every request passes first: keys, an id, the clock, and the short way."""
 
+import asyncio
 import itertools
 import logging
 import secrets
@@ -25,6 +26,7 @@ _ID_CHARACTERS = frozenset((string.ascii_letters + string.digits + "._-").encode
 
 CLOSE = (b"connection", b"close")
 OVERLOADED = 503
+GONE = 499  # The client, before it was answered.
 JSON_TYPE = (b"content-type", b"application/json")
 UNEXPECTED = "The service failed at this request, which is an error of its own."
 
@@ -134,23 +136,35 @@ class _Exchange:
         self._send = send
         self._service = service
         self.id = request_id
-        self.status = 499  # Nothing was sent: the client has gone.
+        self.status = GONE  # Nothing was sent.
         self.reason: str | None = None
 
     async def send(self, message):
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self._headers()]
-        await self._send(message)
+        await self._deliver(message)
 
     async def answer(self, status, headers, body):
         self.status = status
         headers.append((b"content-length", b"%d" % len(body)))
         headers += self._headers()
-        await self._send(
+        await self._deliver(
             {"type": "http.response.start", "status": status, "headers": headers}
         )
-        await self._send({"type": "http.response.body", "body": body})
+        await self._deliver({"type": "http.response.body", "body": body})
+
+    async def _deliver(self, message):
+        try:
+            await self._send(message)
+        except (OSError, RuntimeError) as error:
+            # uvloop raises the latter, with this text.
+            if not isinstance(error, OSError) and "handler is closed" not in str(error):
+                raise
+            self.status = GONE
+            logger.debug("Request %s was not answered: %s", self.id.decode(), error)
+            # Lets the server take note before more is sent.
+            await asyncio.sleep(0)
 
     def _headers(self):
         if self._service.draining:
@@ -159,7 +173,7 @@ class _Exchange:
 
     async def refuse(self, error: ServiceError):
         self.reason = error.message
-        if self.status != 499:
+        if self.status != GONE:
             return  # The answer has begun.
         headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))

@@ -15,6 +15,7 @@ import uvicorn
 from kerasbnn._errors import CommandError
 
 from .application import Service, create_app
+from .connections import Connection
 from .security import check_exposure
 from .settings import Settings
 from .telemetry.logs import set_up
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 # Connections that may wait to be accepted.
 WAITING_CONNECTIONS = 2048
+
+# Longer than proxies keep a connection, or they send a request as it closes.
+IDLE_SECONDS = 75
 
 # At the end, what is silent for so long, in seconds, has nothing more to say.
 SILENCE = 0.5
@@ -173,12 +177,14 @@ def _configuration(app, settings):
         app,
         host=settings.host,
         port=settings.port,
-        # The parser is what costs most per request after the application itself.
-        http="httptools",
+        http=Connection,
         ws="none",
+        # Anyone may send X-Forwarded-For.
+        proxy_headers=False,
         access_log=False,
         log_config=None,
         server_header=False,
         backlog=WAITING_CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=max(round(settings.shutdown_timeout), 1),
     )

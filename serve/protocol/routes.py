@@ -64,6 +64,10 @@ def _add_server(app, service):
 
     _add(app, "/v2", server_metadata, schemas.SERVER, "Name, version, extensions")
     _add(app, "/v2/health/live", server_live, schemas.LIVE, "Does the service run?")
+    for path, endpoint in (("live", server_live), ("ready", server_ready)):
+        app.add_api_route(
+            f"/v2/health/{path}", endpoint, methods=["HEAD"], include_in_schema=False
+        )
     _add(
         app,
         "/v2/health/ready",

@@ -331,3 +331,18 @@ def test_a_connection_that_was_not_accepted_yet_is_answered_at_the_end(new_loop,
     for answer in answers:
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"\r\nconnection: close" in answer.lower()
+
+
+def test_what_still_computes_at_the_end_is_left(monkeypatch, caplog):
+    app = create_app(Settings(shutdown_timeout=0.3))
+    monkeypatch.setattr(
+        app.state.service.models.get("digits").batcher, "drain", asyncio.Event().wait
+    )
+
+    async def main():
+        async with app.router.lifespan_context(app):
+            return time.perf_counter()
+
+    started = asyncio.run(main())
+    assert 0.2 < time.perf_counter() - started < 3
+    assert "After 0.3 s" in caplog.text
