@@ -25,7 +25,7 @@ LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n"
 
 @pytest.fixture(scope="module")
 def server(serve_folder):
-    """A server of our own, for limits change while it runs; it says nothing of drift."""
+    """A server of our own, for limits change while it runs; it tells no drift."""
     with serve_folder(geometry_budget=0) as address:
         yield address
 
