@@ -240,10 +240,12 @@ class InputCovariance:
         if (
             not all(np.isfinite(array).all() for array in numbers)
             or not (variances > 0).all()
+            or np.isinf(quantiles).any()
             or not scale > 0
+            or not 0 <= beyond <= 1
             or found.samples < 1
         ):
-            raise ValueError("a number of an input is not finite or not positive")
+            raise ValueError("a number of an input is not finite, or out of its range")
         return found
 
 

@@ -10,9 +10,10 @@ from kerasbnn.probing import drift_rules as rules
 from kerasbnn.probing.covariance import LEVELS, InputCovariance
 from kerasbnn.probing.description import KernelDescription
 from kerasbnn.probing.figures import Figures, channel_moments, figures_of
+from kerasbnn.probing.layer_reference import Figure, LayerReference
 from kerasbnn.probing.observation import Observation
 from kerasbnn.probing.packing import rounded
-from kerasbnn.probing.reference import Figure, LayerReference, Reference
+from kerasbnn.probing.reference import Reference
 
 # With fewer samples nothing is said.
 FEWEST_SAMPLES = 64

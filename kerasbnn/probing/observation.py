@@ -74,7 +74,7 @@ class Observation:
         """
         arrays: Mapping[str, NDArray[Any]] = probe.named_inputs(x)
         found = cls(probe.description, reference)
-        reference.check(probe.description)
+        reference.check(probe.description, arrays)
         found.distances = {
             name: covariance.distances(arrays[name])
             for name, covariance in reference.inputs.items()

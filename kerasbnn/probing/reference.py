@@ -1,8 +1,7 @@
 """What the reference inputs of a model look like to its probe."""
 
 import hashlib
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasbnn.probing.covariance import InputCovariance
-from kerasbnn.probing.description import (
-    ProbeDescription,
-    decode_floats,
-    encode_floats,
+from kerasbnn.probing.description import KernelDescription, ProbeDescription
+from kerasbnn.probing.figures import (
+    FIGURES,
+    MOST_CHANNELS,
+    Figures,
+    channel_moments,
+    figures_of,
+    spread_evenly,
 )
-from kerasbnn.probing.figures import FIGURES, Figures, channel_moments, figures_of
-from kerasbnn.probing.packing import rounded
+from kerasbnn.probing.layer_reference import Figure, LayerReference, shift_of
 from kerasbnn.probing.reading import Probe
 from kerasbnn.probing.statistics import ProbeStatistics
 
@@ -27,91 +29,6 @@ FEWEST_SAMPLES = 64
 # Inputs are measured in blocks of about so many samples, and in so many blocks.
 BLOCK = 64
 FEWEST_BLOCKS, MOST_BLOCKS = 8, 64
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure over all inputs, and how it varies from block to block.
-
-    Attributes:
-        value: Over all inputs.
-        block_mean: Mean over the blocks of what each one has by itself. It differs from
-            `value` where few samples bias the figure.
-        block_sd: Standard deviation over the blocks.
-    """
-
-    value: float | None
-    block_mean: float | None = None
-    block_sd: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class LayerReference:
-    """What the reference inputs look like in one layer.
-
-    Attributes:
-        figures: The figures of `kerasbnn.probing.figures.FIGURES`, by name.
-        channel_means: Mean of each channel of the layer's inputs, float32.
-        channel_sds: Their standard deviations.
-        block_shift: Distance of the channels' means of a block from `channel_means`,
-            in standard deviations: root mean square over channels and blocks.
-    """
-
-    figures: dict[str, Figure]
-    channel_means: NDArray[np.float32]
-    channel_sds: NDArray[np.float32]
-    block_shift: float | None
-
-    def shift(self, means: NDArray[Any]) -> float | None:
-        """Return how far the means of the channels have moved.
-
-        Args:
-            means: Means of the same channels over other inputs.
-
-        Returns:
-            Root of the mean squared distance, over the root of the channels' mean
-            variance; None where the channels do not vary.
-        """
-        return _shift(means, self.channel_means, self.channel_sds)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values; figures as `[value, block_mean, block_sd]`."""
-        return {
-            "figures": {
-                name: [rounded(f.value), rounded(f.block_mean), rounded(f.block_sd)]
-                for name, f in self.figures.items()
-                if f.value is not None
-            },
-            "channel_means": encode_floats(self.channel_means),
-            "channel_sds": encode_floats(self.channel_sds),
-            "block_shift": rounded(self.block_shift),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "LayerReference":
-        """Make an instance from what `to_dict` has returned.
-
-        Args:
-            values: The dict.
-
-        Returns:
-            The instance.
-
-        Raises:
-            KeyError: An entry is missing.
-            TypeError: An entry has a wrong type.
-            ValueError: An entry has a wrong size or value.
-        """
-        figures = {
-            name: Figure(*map(_number, values["figures"].get(name, (None,))))
-            for name in FIGURES
-        }
-        means, sds = (
-            decode_floats(values[name]) for name in ("channel_means", "channel_sds")
-        )
-        if len(means) != len(sds) or not np.isfinite([means, sds]).all():
-            raise ValueError("means and deviations of channels do not fit each other")
-        return cls(figures, means, sds, _number(values["block_shift"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,20 +127,47 @@ class Reference:
             inputs={name: InputCovariance.fit(x) for name, x in arrays.items()},
         )
 
-    def check(self, description: ProbeDescription):
+    def check(
+        self, description: ProbeDescription, inputs: Collection[str] | None = None
+    ):
         """Check that this is the reference of a probe.
 
         Args:
             description: What the probe measures.
+            inputs: Names of its inputs; None does not compare them.
 
         Raises:
-            ValueError: It is that of another one.
+            ValueError: It is that of another one, or not of all that it measures.
         """
         if digest_of(description) != self.weights:
             raise ValueError(
                 f"The reference is of model '{self.model}' with other weights or "
                 f"layers than the probe of model '{description.model}'. Export both "
                 "together."
+            )
+        layers = {kernel.geometry.name: kernel for kernel in description.kernels}
+        self._check_names("layers", self.layers, layers)
+        if inputs is not None:
+            self._check_names("inputs", self.inputs, inputs)
+        for name, kernel in layers.items():
+            found, expected = len(self.layers[name].channel_means), _compared(kernel)
+            if found != expected:
+                raise ValueError(
+                    f"The reference of model '{self.model}' has {found} channels of "
+                    f"layer '{name}', and its probe {expected}. Export both together."
+                )
+
+    def _check_names(self, kind: str, found: Collection[str], expected):
+        missing, unknown = (
+            ", ".join(repr(name) for name in sorted(names)[:5])
+            for names in (set(expected) - set(found), set(found) - set(expected))
+        )
+        if missing or unknown:
+            lacks = f"lacks the {kind} {missing} of its probe"
+            knows = f"has the {kind} {unknown}, which its probe does not have"
+            raise ValueError(
+                f"The reference of model '{self.model}' {lacks if missing else knows}. "
+                "Export both together."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -263,10 +207,10 @@ class Reference:
                 f"up to {FORMAT_VERSION}. Install a newer kerasbnn."
             )
         try:
-            samples, blocks = int(values["samples"]), int(values["blocks"])
+            samples, blocks = (_count(values[name]) for name in ("samples", "blocks"))
             if not 1 < blocks <= samples:
                 raise ValueError(f"{samples} samples are not {blocks} blocks")
-            return cls(
+            found = cls(
                 model=str(values["model"]),
                 weights=str(values["weights"]),
                 samples=samples,
@@ -281,7 +225,16 @@ class Reference:
                     for name, found in values["inputs"].items()
                 },
             )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if any(one.samples > samples for one in found.inputs.values()):
+                raise ValueError(f"an input has more than {samples} samples")
+            return found
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            OverflowError,
+        ) as error:
             raise ValueError(
                 "The reference is damaged: an entry is missing or wrong "
                 f"({type(error).__name__}: {error}). Write it again with "
@@ -307,13 +260,17 @@ def digest_of(description: ProbeDescription) -> str:
     return digest.hexdigest()[:16]
 
 
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is not finite")
-    return number
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value:
+        raise ValueError(f"{value!r} is no count")
+    return int(value)
+
+
+def _compared(kernel: KernelDescription) -> int:
+    """Return how many channels of a kernel's inputs are compared one by one."""
+    taps = kernel.calls[0].inputs_per_tap.size
+    channels = kernel.geometry.fan_in * kernel.geometry.groups // taps
+    return len(spread_evenly(channels, MOST_CHANNELS))
 
 
 def _figure(value: float | None, blocks: list[float | None]) -> Figure:
@@ -338,13 +295,6 @@ def _channels(
         raise ValueError(f"Kernel '{name}' has seen nothing.")
     means = moments[0].astype(np.float32)
     sds = np.sqrt(moments[1]).astype(np.float32)
-    shifts = [_shift(block, means, sds) for block in blocks]
+    shifts = [shift_of(block, means, sds) for block in blocks]
     known = [shift for shift in shifts if shift is not None]
     return means, sds, float(np.sqrt(np.mean(np.square(known)))) if known else None
-
-
-def _shift(means: NDArray[Any], center: NDArray[Any], sds: NDArray[Any]):
-    variance = float(np.square(sds, dtype=np.float64).mean())
-    if not variance > 0:
-        return None
-    return float(np.sqrt(np.square(means - center, dtype=np.float64).mean() / variance))

@@ -286,6 +286,31 @@ def test_layers_that_the_probe_leaves_out_are_in_the_report(tmp_path, rng):
     assert "memory" in report.to_dict()["probe"]["skipped"]
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv2D(4, (3, 2), padding="same", dilation_rate=2),
+        layers.Conv2D(4, (2, 3), groups=2),
+        layers.DepthwiseConv2D(3, depth_multiplier=2),
+        layers.SeparableConv2D(4, 3),
+        layers.Conv2DTranspose(4, 3, strides=2),
+        layers.Conv2D(2, 1),
+        layers.Dense(3),
+    ],
+    ids=lambda layer: layer.name,
+)
+@pytest.mark.parametrize("channels", [4, 1500])
+def test_the_reference_fits_the_probe(layer, channels, tmp_path, rng):
+    network = keras.Sequential(
+        [keras.Input((5, 6, channels)), layer.__class__.from_config(layer.get_config())]
+    )
+    kerasbnn.tflite.probe(network, tmp_path / "x.tflite", verify_samples=False)
+    with Probe(tmp_path / "x.tflite") as probe:
+        reference = Reference.measure(probe, rng.normal(size=(64, 5, 6, channels)))
+        again = Reference.from_dict(json.loads(json.dumps(reference.to_dict())))
+        again.check(probe.description, probe.inputs)
+
+
 def test_progress_is_silent_when_asked(model, x, tmp_path, capfd):
     if IS_TENSORFLOW:
         kerasbnn.export(model, tmp_path / "net" / "1", x, verbose=0)

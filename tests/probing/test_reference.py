@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from kerasbnn.probing import Probe, Reference
+from kerasbnn.probing import Observation, Probe, Reference
+from kerasbnn.probing.description import encode_floats
 from kerasbnn.probing.figures import FIGURES, channel_moments, figures_of, spread_evenly
 from kerasbnn.probing.reference import BLOCK
 from tests.probing.digits import FOLDER, held_out, packaged
@@ -163,6 +164,29 @@ def damaged(values, path, value):
         (["blocks"], 1, "damaged"),
         (["blocks"], 1e9, "damaged"),
         (["samples"], "many", "damaged"),
+        (["samples"], float("inf"), "damaged"),
+        (["samples"], float("nan"), "damaged"),
+        pytest.param(["samples"], 10**400, "damaged", id="too large 1"),
+        (["samples"], -599, "damaged"),
+        (["samples"], 599.5, "no count"),
+        (["samples"], True, "no count"),
+        (["samples"], 64, "more than 64 samples"),
+        (["blocks"], float("-inf"), "damaged"),
+        pytest.param(
+            ["layers", "conv_1", "figures", "rho"],
+            [10**400],
+            "damaged",
+            id="too large 2",
+        ),
+        (["layers", "conv_1", "figures", "rho"], [1, 1, -1], "negative"),
+        (["layers", "conv_1", "block_shift"], -0.1, "negative"),
+        (["inputs", "image", "samples"], float("inf"), "damaged"),
+        pytest.param(
+            ["inputs", "image", "samples"], 10**400, "damaged", id="too large 3"
+        ),
+        (["inputs", "image", "beyond"], 5, "out of its range"),
+        (["inputs", "image", "quantiles"], [[float("inf")] * 4] * 2, "damaged"),
+        (["inputs", "image", "size"], float("inf"), "damaged"),
         (["inputs"], None, "damaged"),
         (["model"], None, "damaged"),
     ],
@@ -184,6 +208,51 @@ def test_a_reference_of_another_probe(probe, reference):
     other = Reference.from_dict({**reference.to_dict(), "weights": "0" * 16})
     with pytest.raises(ValueError, match="other weights"):
         other.check(probe.description)
+
+
+def renamed(entries, old, new):
+    return {new if name == old else name: value for name, value in entries.items()}
+
+
+@pytest.mark.parametrize("name", ["conv_1", "conv_2", "logits"])
+def test_a_reference_with_other_layers_than_its_probe(probe, reference, name):
+    values = reference.to_dict()
+    lacks = Reference.from_dict(damaged(values, ["layers", name], None))
+    with pytest.raises(ValueError, match=f"lacks the layers '{name}' of its probe"):
+        lacks.check(probe.description)
+    more = {**values["layers"], "other": values["layers"][name]}
+    has_more = Reference.from_dict({**values, "layers": more})
+    with pytest.raises(ValueError, match="has the layers 'other', which its probe"):
+        has_more.check(probe.description)
+
+
+@pytest.mark.parametrize("channels", [0, 1, 31, 33])
+def test_a_reference_with_other_channels_than_its_probe(probe, reference, channels):
+    values = reference.to_dict()
+    for name in ("channel_means", "channel_sds"):
+        text = encode_floats(np.ones(channels))
+        values = damaged(values, ["layers", "conv_3", name], text)
+    other = Reference.from_dict(values)
+    with pytest.raises(ValueError, match=f"{channels} channels of layer 'conv_3', and"):
+        other.check(probe.description)
+    with pytest.raises(ValueError, match="and its probe 32"):
+        Observation.measure(probe, other, held_out()[:64])
+
+
+def test_a_reference_with_other_inputs_than_its_probe(probe, reference):
+    reference.check(probe.description, probe.inputs)
+    values = reference.to_dict()
+    for inputs in ({}, renamed(values["inputs"], "image", "picture")):
+        other = Reference.from_dict({**values, "inputs": inputs})
+        other.check(probe.description)
+        with pytest.raises(ValueError, match="lacks the inputs 'image'"):
+            other.check(probe.description, probe.inputs)
+        with pytest.raises(ValueError, match="lacks the inputs 'image'"):
+            Observation.measure(probe, other, held_out()[:64])
+    twice = {**values["inputs"], "other": values["inputs"]["image"]}
+    other = Reference.from_dict({**values, "inputs": twice})
+    with pytest.raises(ValueError, match="has the inputs 'other', which"):
+        other.check(probe.description, probe.inputs)
 
 
 def test_the_packaged_reference_is_that_of_the_training_digits():
