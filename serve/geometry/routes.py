@@ -23,6 +23,7 @@ from ..protocol.schemas import (
 )
 from . import schemas
 from .monitor import GeometryMonitor
+from .turns import Turns
 
 if TYPE_CHECKING:
     from ..application import Service
@@ -46,8 +47,7 @@ def add_geometry(app: FastAPI, service: "Service"):
         app: The application.
         service: What its parts share.
     """
-    # Measuring takes far longer than predicting, so one request does so at a time.
-    turns = {id(model): asyncio.Lock() for model in service.models}
+    turns = {id(model): Turns(model.name) for model in service.models}
 
     async def exported(model: "ServedModel", request: Request):
         if model.report is None:
@@ -62,22 +62,17 @@ def add_geometry(app: FastAPI, service: "Service"):
         return await asyncio.to_thread(_monitor(model).live)
 
     async def given(model: "ServedModel", request: Request):
-        monitor, headers = _monitor(model), dict(request.scope["headers"])
+        monitor, turn = _monitor(model), turns[id(model)]
+        # Before the body is read, as it may be large.
+        turn.check()
+        headers = dict(request.scope["headers"])
         body = await read_body(headers, request.receive, service.settings)
         length = headers.get(_HEADER_LENGTH)
         decoded = decode_request(body, length, model.inputs, service.settings)
         seconds = service.settings.inference_timeout
         try:
-            async with asyncio.timeout(seconds):
-                await turns[id(model)].acquire()
-        except TimeoutError:
-            raise ServiceError(
-                503,
-                f"Other inputs of model '{model.name}' are measured. Try again later.",
-                {"Retry-After": "1"},
-            ) from None
-        try:
-            return await asyncio.to_thread(monitor.measure, decoded.arrays, seconds)
+            async with turn.taken(seconds):
+                return await asyncio.to_thread(monitor.measure, decoded.arrays, seconds)
         except TimeoutError as error:
             raise ServiceError(
                 504,
@@ -86,8 +81,6 @@ def add_geometry(app: FastAPI, service: "Service"):
             ) from error
         except (ModelError, ValueError, TypeError) as error:
             raise ServiceError(400, str(error)) from error
-        finally:
-            turns[id(model)].release()
 
     _add(
         app,
