@@ -135,9 +135,6 @@ class Batcher:
         waiting, current = self.queued_rows, self._current
         is_full = waiting > 0 and waiting + rows > self._max_queue
         longest = math.inf if timeout is None else LONGEST_WAIT * timeout
-        at_most = (waiting + current.rows) * self._seconds_per_row
-        if not is_full and at_most <= longest:
-            return
         seconds = waiting * self._seconds_per_row + self._seconds_left(current)
         if not is_full and seconds <= longest:
             return
