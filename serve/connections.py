@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+from collections import deque
 from http import HTTPStatus
 
 import orjson
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._is_refused = False
         self._bytes_around_bodies = 0
-        self._earlier_cycles = []
+        self._earlier_cycles: deque[RequestResponseCycle] = deque()
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
         self._untaken = 0
@@ -130,9 +134,10 @@ class Connection(HttpToolsProtocol):
         # Trailers come later, and are no headers.
         self.headers = []
         if self.pipeline:
-            if len(self.pipeline) == 1:
-                self._earlier_cycles.clear()
-            self._earlier_cycles.append(last)
+            earlier = self._earlier_cycles
+            while earlier and earlier[0].response_complete:
+                earlier.popleft()
+            earlier.append(last)
 
     def on_body(self, body: bytes):
         """Keep a piece of a body."""
