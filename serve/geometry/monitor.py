@@ -61,7 +61,7 @@ class GeometryMonitor:
         window: int,
         name: str | None = None,
     ):
-        reference.check(probe.description)
+        reference.check(probe.description, probe.inputs)
         self._probe, self._reference = probe, reference
         self._window = Window(probe.description, reference, window)
         self._window_size = window
@@ -187,12 +187,13 @@ class GeometryMonitor:
             is_old = measured != self._sampler.measured and now - at >= FRESH_SECONDS
             if measured >= 0 and not is_old:
                 return self._known
-            self._known_at = self._sampler.measured, now
+            measured = self._sampler.measured
             observed = self._window.observed()
             self._known = {
                 **answer_of(Drift.of(observed)),
                 "since_start": self._window.since_start(),
             }
+            self._known_at = measured, now
             return self._known
 
     def _log_changes(self):

@@ -64,6 +64,7 @@ class Sampler:
         self.budget = Budget(share)
         self.measured = self.failed = 0
         self.error: str | None = None
+        self._measuring = self._dropped = 0
         self._measure = measure
         self._capacity = capacity
         self._name = name
@@ -97,8 +98,10 @@ class Sampler:
 
     @property
     def dropped(self) -> int:
-        """Rows that were offered and never will be measured."""
-        return max(0, self.seen - self.measured - self.failed - self.waiting)
+        """Rows that were offered and never will be measured; it never falls."""
+        others = self.measured + self.failed + self.waiting + self._measuring
+        self._dropped = max(self._dropped, self.seen - others)
+        return self._dropped
 
     def offer(self, arrays: Arrays):
         """Take a few rows of a request, or none; never wait, never raise.
@@ -200,20 +203,30 @@ class Sampler:
         started = time.thread_time()
         count = min(self._batch_rows(), len(self._queue))
         rows = [self._queue.popleft()[1] for _ in range(count)]
-        try:
-            arrays = {
-                name: np.concatenate([row[name] for row in rows]) for name in rows[0]
-            }
-            measured = self._measure(arrays)
-            self.measured += measured
-            self.failed += count - measured
-        except Exception as error:
-            self._note(error, count)
+        self._measuring = count
+        self._measure_rows(rows)
+        self._measuring = 0
         cost = (time.thread_time() - started) / count
         if self._seconds_per_row is None:
             self._seconds_per_row = cost
         self._seconds_per_row += NEWEST * (cost - self._seconds_per_row)
         self._rate = self.budget.share / max(self._seconds_per_row, 1e-9)
+
+    def _measure_rows(self, rows: list[Arrays]):
+        try:
+            measured = self._measure(
+                {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+            )
+        except Exception as error:
+            if len(rows) == 1:
+                self._note(error, 1)
+                return
+            # One that cannot be measured must not hide the others.
+            for row in rows:
+                self._measure_rows([row])
+            return
+        self.measured += measured
+        self.failed += len(rows) - measured
 
     def _note(self, error: Exception, rows: int):
         self.failed += rows

@@ -161,6 +161,25 @@ def test_a_failing_probe_is_told_once_and_measures_on(started, caplog):
     assert sampler.dropped == 0
 
 
+def test_a_row_that_cannot_be_measured_hides_no_other(started):
+    recorder = Recorder()
+
+    def measure(arrays):
+        if arrays["x"].max() >= 1000:
+            raise ValueError("too large")
+        return recorder(arrays)
+
+    sampler = started(measure)
+    for value in range(30):
+        large = 1000 if value % 5 == 0 else 0
+        sampler.offer(row(value + large))
+    eventually(lambda: sampler.failed == 6)
+    eventually(lambda: sampler.measured == 24)
+    found = sorted(set(recorder.x[:, 0]))
+    assert found == [value for value in range(30) if value % 5]
+    assert "too large" in sampler.error
+
+
 @pytest.mark.parametrize(
     "arrays", [{}, {"x": np.float32(1)}, {"x": None}, None, {"x": np.zeros((0, 2))}]
 )
