@@ -288,7 +288,8 @@ def test_a_busy_port_and_a_missing_model_are_said_in_a_line(process, tmp_path):
 
 def test_a_full_queue_refuses_before_the_body_is_read():
     app = create_app(Settings())
-    app.state.service.models.get("digits").batcher.queued_rows = 10**6
+    batcher = app.state.service.models.get("digits").batcher
+    batcher.queued_rows, batcher._is_busy = 10**6, True
     sent = []
 
     async def receive():
