@@ -40,6 +40,13 @@ def scope_of(path="/v2", method="GET", client=("192.0.2.7", 4711)):
     return {"method": method, "path": path, "client": client}
 
 
+def emit(message, *arguments):
+    """Log past pytest's own handlers, which cannot report all texts."""
+    values = {"name": "kerasbnn.serve", "levelname": "INFO", "levelno": logging.INFO}
+    record = logging.makeLogRecord({"msg": message, "args": arguments, **values})
+    logs._handler.handle(record)
+
+
 def test_request_as_json(read_lines):
     read = read_lines()
     logs.log_request(scope_of("/v2/models/m/infer", "POST"), "id-1", 200, 0.0123456)
@@ -95,7 +102,7 @@ def test_level_of_the_settings(read_lines):
 def test_client_cannot_break_a_line_of_json(read_lines, text):
     read = read_lines()
     logs.log_request(scope_of("/" + text, method=text), "id", 200, 0.0)
-    logging.getLogger("kerasbnn.serve").info("seen %s", text)
+    emit("seen %s", text)
     request, message = (json.loads(line) for line in read())
     expected = text.encode("utf-8", "backslashreplace").decode()
     assert request["path"] == "/" + expected
@@ -108,7 +115,7 @@ def test_client_cannot_break_a_line_of_json(read_lines, text):
 def test_client_cannot_break_a_line_of_text(read_lines, text):
     read = read_lines(log_format="text")
     logs.log_request(scope_of("/" + text), "id", 200, 0.0)
-    logging.getLogger("kerasbnn.serve").info("seen %s", text)
+    emit("seen %s", text)
     lines = read()
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
