@@ -174,6 +174,8 @@ def test_the_demo_ends_with_the_commands_that_serve(trained):
         "and ask it, in another terminal, for a prediction and the geometry:\n"
         f"  curl --form image=@{folder}/image.png {url}/predict\n"
         f"  curl {url}/geometry\n"
+        f"  curl {url}/geometry/live\n"
+        "or look at it in a browser: http://127.0.0.1:8000/\n"
     )
 
 
@@ -194,7 +196,7 @@ def test_the_commands_that_the_demo_prints_work(trained):
             )
             for line in asking
         ]
-    prediction, geometry = answers
+    prediction, geometry, live = answers
     digits = datasets.load_digits(seed=0)
     with Interpreter(folder / FILE, delegate=False) as file:
         scores = file.predict(digits.x_test[:1])
@@ -202,6 +204,8 @@ def test_the_commands_that_the_demo_prints_work(trained):
     assert prediction["predictions"][0]["label"] == str(scores.argmax())
     names = ["conv_1", "conv_2", "conv_3", "logits"]
     assert [layer["name"] for layer in geometry["layers"]] == names
+    assert [layer["name"] for layer in live["layers"]] == names
+    assert live["status"] == "collecting"
 
 
 @needs_tensorflow
