@@ -24,6 +24,9 @@ REQUEST_ID = b"x-request-id"
 _LONGEST_ID = 128
 _ID_CHARACTERS = frozenset((string.ascii_letters + string.digits + "._-").encode())
 
+# A connection that is told to close has done so after this time.
+CLOSING_SECONDS = 0.1
+
 CLOSE = (b"connection", b"close")
 OVERLOADED = 503
 GONE = 499  # The client, before it was answered.
@@ -48,6 +51,7 @@ class Gate:
         self._paths: dict[str, tuple[str, str | None]] | None = None
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
+        self._closing = 0
 
     async def __call__(self, scope, receive, send):
         """Answer a request."""
@@ -95,13 +99,20 @@ class Gate:
     def _check_connections(self, scope):
         """Refuse what comes on too many connections: each that waits delays all."""
         most = self._service.settings.max_connections
-        if len(self._service.connections) > most and not is_open(scope["path"]):
+        surplus = len(self._service.connections) - self._closing - most
+        if surplus > 0 and not is_open(scope["path"]):
+            # Those that are told to close count as closed, so that not all are told.
+            self._closing += 1
+            asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._closed)
             raise ServiceError(
                 503,
                 f"More than {most} connections are open. Try again later, or ask on "
                 "fewer connections.",
                 {"Retry-After": "1", "Connection": "close"},
             )
+
+    def _closed(self):
+        self._closing -= 1
 
     def _request_id(self, scope) -> bytes:
         for name, value in scope["headers"]:

@@ -161,6 +161,24 @@ def test_too_many_connections_are_refused_and_closed(body, serve_folder):
             connection.close()
 
 
+def test_connections_too_many_do_not_lock_out_the_others(serve_folder):
+    with serve_folder(max_connections=4) as address:
+        host = address.removeprefix("http://")
+        connections = [http.client.HTTPConnection(host, timeout=30) for _ in range(6)]
+        for connection in connections:
+            connection.connect()
+        # All are sent before the first answer is read.
+        for connection in connections:
+            connection.request("GET", "/v2")
+        answers = [connection.getresponse() for connection in connections]
+        statuses = [answer.status for answer in answers]
+        for answer, connection in zip(answers, connections, strict=True):
+            answer.read()
+            connection.close()
+        assert statuses.count(200) >= 4
+        assert statuses.count(503) <= 2
+
+
 def test_the_highest_version_answers_where_none_is_named(body, serve_folder, tmp_path):
     for version in ("9", "10", "beta"):
         shutil.copytree(DIGITS, tmp_path / "digits" / version)
