@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 
 from kerasbnn.probing import Drift, Observation
-from kerasbnn.serve import Settings
-from kerasbnn.serve.geometry import GeometryMonitor
 from kerasbnn.serve.geometry.drift_log import QUIET_SECONDS, DriftLog
 from tests.probing.digits import held_out, packaged
-
-from .test_monitor import FILES, GEOMETRY
 
 LOGGER = "kerasbnn.serve.geometry"
 
@@ -144,23 +140,6 @@ def test_words_are_those_of_the_comparison(lines):
     for (name, warnings), text in zip(found.warnings.items(), logged, strict=True):
         assert f"'{name}'" in text
         assert all(words in text for words in warnings)
-
-
-@pytest.fixture
-def started():
-    """Make monitors that are closed at the end."""
-    monitors = []
-
-    def start(**settings):
-        settings = {"geometry_queue": 4096, "geometry_budget": 1.0} | settings
-        monitor = GeometryMonitor.for_model(FILES, GEOMETRY, Settings(**settings))
-        monitors.append(monitor)
-        monitor.start()
-        return monitor
-
-    yield start
-    for monitor in monitors:
-        monitor.close()
 
 
 def offer(monitor, x):
