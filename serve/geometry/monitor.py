@@ -26,8 +26,9 @@ REFERENCE = "reference"
 # What is asked for more often than this gets the same answer.
 FRESH_SECONDS = 1.0
 
-# Comparing for the log may take this share of what measuring may take.
-LOG_SHARE = 0.1
+# The log is written no more often than this, and comparing for it may take this share
+# of what measuring may take.
+LOG_SECONDS, LOG_SHARE = 5.0, 0.1
 
 
 class GeometryMonitor:
@@ -206,7 +207,7 @@ class GeometryMonitor:
             self._log.note(self._drift())
         finally:
             cost = (time.thread_time() - started) / LOG_SHARE
-            wait = max(FRESH_SECONDS, cost / self._sampler.budget.share)
+            wait = max(LOG_SECONDS, cost / self._sampler.budget.share)
             self._log_next = now + wait
 
     def _add(self, arrays: Arrays) -> int:

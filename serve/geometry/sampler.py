@@ -22,6 +22,9 @@ Arrays = Mapping[str, np.ndarray]
 ROWS_PER_REQUEST = 4
 # Larger batches cost less a row, but hold the interpreter's lock for longer.
 MOST_ROWS, BATCH_SECONDS = 64, 0.05
+# More rows than these each second tell little more, but while numpy works on them the
+# threads take the interpreter's lock from each other again and again.
+MOST_ROWS_PER_SECOND = 32.0
 # A row waits for others at most so long.
 LONGEST_WAIT = 2.0
 POLL_SECONDS = 0.1
@@ -34,8 +37,9 @@ class Sampler:
     """Rows of live requests, spread over time, for a thread that may use little time.
 
     `offer` only copies a few rows into a bounded queue. It takes rows at the rate at
-    which the budget lets the thread measure them, and drops all others, so that the
-    sample is spread over time and not the beginning of each burst.
+    which the budget lets the thread measure them, but at most 32 a second, and drops
+    all others, so that the sample is spread over time and not the beginning of each
+    burst.
 
     Args:
         measure: Measures an array of rows for each input, in the thread; returns how
@@ -210,7 +214,8 @@ class Sampler:
         if self._seconds_per_row is None:
             self._seconds_per_row = cost
         self._seconds_per_row += NEWEST * (cost - self._seconds_per_row)
-        self._rate = self.budget.share / max(self._seconds_per_row, 1e-9)
+        affordable = self.budget.share / max(self._seconds_per_row, 1e-9)
+        self._rate = min(affordable, MOST_ROWS_PER_SECOND)
 
     def _measure_rows(self, rows: list[Arrays]):
         try:

@@ -56,6 +56,11 @@ def post(x, *fields):
     return b"\r\n".join(lines) + b"\r\n\r\n", body
 
 
+def lines_of(caplog):
+    """Return what was logged, but for the drift of other servers of this process."""
+    return [one for one in caplog.records if one.name != "kerasbnn.serve.geometry"]
+
+
 def send(client, data):
     """Send as much as is taken."""
     with contextlib.suppress(ConnectionError):
@@ -306,7 +311,7 @@ def test_who_does_not_read_is_disconnected(server, connect, monkeypatch, caplog)
         while data := client.recv(2**20):
             received += len(data)
     assert received < size * number / 2
-    assert not caplog.records
+    assert not lines_of(caplog)
 
 
 def test_who_reads_slowly_gets_all(connect, monkeypatch):
@@ -449,7 +454,7 @@ def test_a_reset_is_no_failure_of_the_service(
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         client.close()
         time.sleep(0.8)
-    assert not caplog.records
+    assert not lines_of(caplog)
 
 
 @pytest.mark.parametrize("path", [INFER, "/v2"])

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from kerasbnn.serve.geometry.budget import SAVED_SECONDS
-from kerasbnn.serve.geometry.sampler import LONGEST_WAIT, ROWS_PER_REQUEST, Sampler
+from kerasbnn.serve.geometry.sampler import (
+    LONGEST_WAIT,
+    MOST_ROWS_PER_SECOND,
+    ROWS_PER_REQUEST,
+    Sampler,
+)
 
 
 def eventually(condition, seconds=20.0):
@@ -208,6 +213,18 @@ def test_no_more_than_the_budget_is_used(started, share):
     assert sampler.dropped > 0
 
 
+def test_rows_that_cost_nothing_are_few_all_the_same(started):
+    recorder = Recorder(0)
+    sampler, begin = started(recorder, 0.5, capacity=8), time.monotonic()
+    while (now := time.monotonic() - begin) < 4:
+        sampler.offer(row(now))
+        time.sleep(0.0005)
+    eventually(lambda: sampler.waiting == 0)
+    sampler.close()
+    measured = np.count_nonzero(recorder.x[:, 0] > 1)
+    assert 0.5 < measured / (3 * MOST_ROWS_PER_SECOND) < 1.1
+
+
 def test_the_sample_is_spread_over_time(started):
     recorder = Recorder(0.001)
     # Little enough for a thread that gives way on a busy machine.
@@ -218,6 +235,7 @@ def test_the_sample_is_spread_over_time(started):
         waiting.append(sampler.waiting)
         time.sleep(0.0005)
     eventually(lambda: sampler.waiting == 0)
+    sampler.close()
     # Each second has its share, not only the moments after a batch.
     counts, _ = np.histogram(recorder.x[:, 0], np.arange(2.0, 7.0))
     assert counts.sum() > 50
