@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
@@ -17,6 +15,7 @@ from starlette.routing import Match
 
 from kerasbnn._version import __version__
 
+from .admission import Admission
 from .errors import ServiceError
 from .gate import UNEXPECTED, Gate
 from .geometry.routes import add_geometry
@@ -46,7 +45,7 @@ class Service:
         metrics: Counts.
         ready: Whether the service wants requests.
         draining: Whether it is about to end, and connections close with their answers.
-        connections: Those that are open, where the server tells.
+        admission: Places for connections.
         started: When it began, in seconds since 1970.
     """
 
@@ -54,9 +53,9 @@ class Service:
     models: ModelSet
     keys: KeyCheck
     metrics: Metrics
+    admission: Admission
     ready: bool = False
     draining: bool = False
-    connections: Collection[Any] = ()
     started: float = field(default_factory=time.time)
 
     def drain(self):
@@ -85,7 +84,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()  # pyright: ignore[reportCallIssue]
     models = ModelSet.load(settings)
-    service = Service(settings, models, KeyCheck(settings), Metrics(models))
+    service = Service(
+        settings,
+        models,
+        KeyCheck(settings),
+        Metrics(models),
+        Admission(settings.max_connections),
+    )
     app = _Application(
         title="kerasbnn",
         version=__version__,
@@ -125,7 +130,8 @@ async def _lifespan(app: FastAPI):
     for model in service.models:
         model.start()
     service.ready = True
-    yield
+    # A server hands this to its connections.
+    yield {"admission": service.admission}
     service.drain()
     seconds = service.settings.shutdown_timeout
     try:

@@ -12,6 +12,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from .admission import SURPLUS, Admission
+
 logger = logging.getLogger(__name__)
 
 # Seconds from the first byte of a head, or from the connection, to the head's end.
@@ -43,6 +45,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Wait for a head."""
         super().connection_made(transport)
+        self._admission: Admission = self.app_state["admission"]
+        self._is_admitted = self._admission.enter()
         self._is_refused = False
         self._bytes_around_bodies = 0
         self._earlier_cycles: deque[RequestResponseCycle] = deque()
@@ -54,6 +58,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None):
         """Tell all that still answer, not only the last one."""
         super().connection_lost(exc)
+        if self._is_admitted:
+            self._admission.leave()
         for cycle in self._earlier_cycles:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -127,6 +133,9 @@ class Connection(HttpToolsProtocol):
         """Begin to answer."""
         if self.parser.should_upgrade():
             return
+        self._is_admitted = self._is_admitted or self._admission.enter()
+        if not self._is_admitted:
+            self.scope["extensions"] = {SURPLUS: {}}
         last = self.cycle
         super().on_headers_complete()
         self._bytes_around_bodies = 0

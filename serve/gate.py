@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from .admission import SURPLUS
 from .errors import ServiceError
 from .protocol.routes import infer
 from .security import CHALLENGE, MISSING_KEY, is_open
@@ -23,9 +24,6 @@ logger = logging.getLogger(__name__)
 REQUEST_ID = b"x-request-id"
 _LONGEST_ID = 128
 _ID_CHARACTERS = frozenset((string.ascii_letters + string.digits + "._-").encode())
-
-# A connection that is told to close has done so after this time.
-CLOSING_SECONDS = 0.1
 
 CLOSE = (b"connection", b"close")
 OVERLOADED = 503
@@ -51,7 +49,6 @@ class Gate:
         self._paths: dict[str, tuple[str, str | None]] | None = None
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
-        self._closing = 0
 
     async def __call__(self, scope, receive, send):
         """Answer a request."""
@@ -62,7 +59,7 @@ class Gate:
         exchange = _Exchange(send, self._request_id(scope), self._service)
         target = self._target(scope)
         try:
-            self._check_connections(scope)
+            self._check_admission(scope)
             if not self._is_allowed(scope):
                 raise ServiceError(401, MISSING_KEY, CHALLENGE)
             if target is None:
@@ -96,23 +93,15 @@ class Gate:
             or keys.allows(scope["headers"])
         )
 
-    def _check_connections(self, scope):
-        """Refuse what comes on too many connections: each that waits delays all."""
-        most = self._service.settings.max_connections
-        surplus = len(self._service.connections) - self._closing - most
-        if surplus > 0 and not is_open(scope["path"]):
-            # Those that are told to close count as closed, so that not all are told.
-            self._closing += 1
-            asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._closed)
+    def _check_admission(self, scope):
+        """Refuse what comes on a connection too many: each that waits delays all."""
+        if SURPLUS in scope.get("extensions", ()) and not is_open(scope["path"]):
             raise ServiceError(
                 503,
-                f"More than {most} connections are open. Try again later, or ask on "
-                "fewer connections.",
+                f"More than {self._service.admission.most} connections are open. Try "
+                "again later, or ask on fewer connections.",
                 {"Retry-After": "1", "Connection": "close"},
             )
-
-    def _closed(self):
-        self._closing -= 1
 
     def _request_id(self, scope) -> bytes:
         for name, value in scope["headers"]:

@@ -50,7 +50,6 @@ class Server(uvicorn.Server):
         app = create_app(settings)
         self.service: Service = app.state.service
         super().__init__(_configuration(app, settings))
-        self.service.connections = self.server_state.connections
 
     async def startup(self, sockets=None):
         """Begin to answer, and say what is served, and where."""

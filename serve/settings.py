@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         1024, ge=1, description="Rows of a model that may wait; more are refused (503)"
     )
     max_connections: int = Field(
-        1024, ge=1, description="Connections that are answered; on more, a 503"
+        1024, ge=1, description="Connections that are answered; later ones get a 503"
     )
     inference_timeout: float = Field(
         10, gt=0, le=3600, description="Seconds until a request that waits gets a 504"
