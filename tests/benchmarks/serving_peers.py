@@ -1,12 +1,13 @@
 """Requests per second of the service and of other servers of the same model.
 
-    python -m tests.benchmarks.serving_peers --environments FOLDER
+    python -m tests.benchmarks.serving_peers --environments FOLDER [--sleepy]
 
 One image per request, one worker. All servers are up at once, answer the same before
 they are timed, and take turns; ratios are medians over the rounds. All run the file by
 the same `kerasbnn.runtime.Interpreter`, at their default settings but without a log of
-requests. FOLDER gets a virtual environment for each, of some hundred megabytes. Needs
-`wrk`.
+requests. FOLDER gets a virtual environment for each, of some hundred megabytes.
+Processors are kept awake, for to wake one can take as long as a request; `--sleepy`
+lets them sleep. Needs `wrk`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.serving_tools.awake import awake_processors
 from tests.benchmarks.serving_tools.requests import Model, Request, check_answers
 from tests.benchmarks.serving_tools.rows import Rows, print_machine
 from tests.benchmarks.serving_tools.servers import (
@@ -194,6 +196,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=3, help="of each round")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--sleepy", action="store_true", help="let processors sleep")
     arguments = parser.parse_args()
     environments = arguments.environments.resolve()
     folder = arguments.models or packaged_models()
@@ -230,6 +233,8 @@ def main():
         for contender in contenders.values():
             contender.server.wait_until_ready()
             check_answers(contender.server.address, model, contender.request, image)
+        if not arguments.sleepy:
+            stack.enter_context(awake_processors())
         measure(contenders, 8, 1, 1)
         for connections in CONNECTIONS:
             found = measure(

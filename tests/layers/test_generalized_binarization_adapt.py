@@ -64,7 +64,7 @@ def test_adapt_takes_what_keras_takes(pack, rng):
 
 
 def test_adapt_takes_a_tensorflow_dataset(rng):
-    tf = pytest.importorskip("tensorflow")
+    tf = pytest.importorskip("tensorflow", reason="needs TensorFlow to compare with")
     data = correlated((100, 5), rng)
     layer, other = (GeneralizedBinarization("whitening") for _ in range(2))
     dataset = tf.data.Dataset.from_tensor_slices(data).batch(30)

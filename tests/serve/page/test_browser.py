@@ -143,7 +143,9 @@ def test_keys_alone_are_enough(visit, digits_server):
 @pytest.mark.parametrize("width", SIZES)
 @pytest.mark.parametrize("path", PAGES)
 def test_accessibility(path, width, scheme, visit, drifting_server):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    )
     status = 404 if "none" in path else 200
     options = {"width": SIZES[width], "color_scheme": scheme, "bypass_csp": True}
     options |= {"status": status, "fault": "status of 404"}
@@ -157,7 +159,9 @@ def test_accessibility(path, width, scheme, visit, drifting_server):
 
 
 def test_accessibility_of_a_result(visit, digits_server):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    )
     with visit(f"{digits_server}/models/digits", bypass_csp=True) as page:
         upload(page, encoded(RAW[1500]))
         found = axe.Axe().run(page)
