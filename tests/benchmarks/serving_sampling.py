@@ -28,10 +28,10 @@ LARGEST_LOSS = 0.03
 
 
 def turns(folder, model, connections, arguments):
-    """Return rates, CPU time per answer, both by rounds, and the rows sampled."""
+    """Return rates, CPU times per answer, both by rounds, and the rows sampled."""
     image = model.images()
     request = model.in_json(image)
-    rates, costs, rows = [], [], 0
+    rates, costs, samples = [], [], 0
     for number in range(arguments.rounds):
         with (
             our_server(folder, name="sampling") as on,
@@ -50,8 +50,8 @@ def turns(folder, model, connections, arguments):
                 cost[index] = (servers[index].cpu_seconds() - before) / load.count
             rates.append(rate)
             costs.append(cost)
-            rows += sampled(on, model)
-    return np.array(rates), np.array(costs), rows
+            samples += sampled(on, model)
+    return np.array(rates), np.array(costs), samples
 
 
 def sampled(server, model):
