@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         recipes,
         runtime,
         tflite,
+        tfmot,
     )
     from kerasbnn.auditing import audit
     from kerasbnn.benchmarking import benchmark
@@ -81,6 +82,7 @@ __all__ = [
     "recipes",
     "runtime",
     "tflite",
+    "tfmot",
 ]
 
 # What is neither a module nor a layer, and the module that it comes from.
@@ -97,7 +99,13 @@ _MODULES = [
     for name in __all__
     if name.islower() and name not in ("__version__", *_FUNCTIONS)
 ]
-_REGISTERING = ("layers", "metrics", "optimizers", "recipes")
+_REGISTERING = (
+    "layers",
+    "metrics",
+    "optimizers",
+    "recipes",
+    "tfmot.translated_quantizers",
+)
 _BACKENDS = ("tensorflow", "jax", "torch")
 _CONVERTERS = ("ai_edge_litert", "flatbuffers")
 

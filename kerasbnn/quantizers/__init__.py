@@ -9,6 +9,7 @@ import keras
 from kerasbnn._checks import suggestion
 from kerasbnn.quantizers.base import Quantizer
 from kerasbnn.quantizers.dorefa import DoReFa
+from kerasbnn.quantizers.foreign import translated
 from kerasbnn.quantizers.heaviside import SteHeaviside
 from kerasbnn.quantizers.information_retention import IRNetSign
 from kerasbnn.quantizers.no_op import NoOp
@@ -68,7 +69,8 @@ def get(identifier):
 
     Args:
         identifier: A name from `ALIASES`, a class or its name, a config dict (Keras'
-            own or `{"class_name": ..., "config": {...}}`), a callable, or None.
+            own or `{"class_name": ..., "config": {...}}`), a callable, an 8-bit
+            quantizer of tensorflow-model-optimization (see `kerasbnn.tfmot`), or None.
 
     Returns:
         A callable that maps a tensor to a tensor of the same shape, or None.
@@ -95,7 +97,8 @@ def get(identifier):
         )
     if isinstance(identifier, type):
         identifier = identifier()
-    if callable(identifier):
+    identifier = translated(identifier)
+    if identifier is None or callable(identifier):
         return identifier
     raise TypeError(
         "A quantizer must be a name, a config dict, a callable or None. Received: "
