@@ -109,17 +109,19 @@ class RangeQuantizer(Quantizer):
         """
         raise NotImplementedError
 
-    def levels(self) -> Levels:
+    def levels(self, dtype="float32") -> Levels:
         """Return the levels of the range as it is now.
 
-        Returns:
-            Levels whose tensors have the shape of `min_value`.
-        """
-        return self._levels_of(
-            ops.convert_to_tensor(self.min_value), ops.convert_to_tensor(self.max_value)
-        )
+        Args:
+            dtype: Dtype of the result.
 
-    def _levels_of(self, minimum, maximum):
+        Returns:
+            Levels whose tensors can be broadcast to what is quantized.
+        """
+        minimum, maximum = (
+            ops.cast(ops.reshape(variable, self._broadcast_shape), dtype)
+            for variable in (self.min_value, self.max_value)
+        )
         return levels_of(minimum, maximum, self.num_bits, self.narrow_range)
 
     def call(self, inputs, training=None):
@@ -136,12 +138,7 @@ class RangeQuantizer(Quantizer):
             )
             self.min_value.assign(moved[0])
             self.max_value.assign(moved[1])
-        minimum, maximum = (
-            ops.cast(ops.reshape(variable, self._broadcast_shape), x.dtype)
-            for variable in (self.min_value, self.max_value)
-        )
-        levels = self._levels_of(minimum, maximum)
-        return ops.cast(fake_quantize(x, levels), inputs.dtype)
+        return ops.cast(fake_quantize(x, self.levels(x.dtype)), inputs.dtype)
 
     def _balanced(self, lowest, highest):
         """Make the range of a batch one that is symmetric or holds 0."""
