@@ -49,11 +49,12 @@ def int8_kernel(path: str, layer: QuantizedLayer, role) -> Int8Kernel | None:
     steps = np.rint(values.astype(np.float64) / scale)
     if not np.array_equal(steps.astype(np.float32) * scale, values):
         return None
-    # From -128 on, where the levels do not lie around 0 alike.
+    scale, zero = (x.reshape(x.shape or (1,) * steps.ndim) for x in (scale, zero))
+    shared = tuple(a for a in range(steps.ndim) if scale.shape[a] == 1)
     lowest, highest = (
-        _broadcast(reduce(steps, axis=_reduced(scale, steps), keepdims=True), scale)
-        for reduce in (np.min, np.max)
+        reduce(steps, axis=shared, keepdims=True) for reduce in (np.min, np.max)
     )
+    # Of levels that lie to one side of 0, the lowest is -128.
     fits = (lowest >= INT8.min) & (highest <= INT8.max)
     zero_point = np.where(fits, 0, zero + INT8.min).astype(np.int64)
     stored = steps + zero_point
@@ -92,15 +93,6 @@ def rounding(path: str, quantizer: RangeQuantizer) -> Rounding:
             )
         ),
     )
-
-
-def _reduced(scale, values):
-    """Return the axes along which the values share a scale."""
-    return tuple(a for a in range(values.ndim) if scale.shape[a] == 1)
-
-
-def _broadcast(values, like):
-    return np.broadcast_to(values, like.shape)
 
 
 def _array(values) -> np.ndarray:

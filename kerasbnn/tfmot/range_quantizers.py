@@ -78,17 +78,19 @@ class RangeQuantizer(Quantizer):
                 f"channel, so the size of axis {sorted(axes)} must be known. Received "
                 f"shape: {tuple(input_shape)}. Declare it in keras.Input."
             )
-        self._reduced_axes = tuple(a for a in range(rank) if a not in axes)
-        self._broadcast_shape = tuple(
-            input_shape[a] if a in axes else 1 for a in range(rank)
-        )
+        self._reduced_axes, self._broadcast_shape = None, ()
+        if axes:
+            self._reduced_axes = tuple(a for a in range(rank) if a not in axes)
+            self._broadcast_shape = tuple(
+                input_shape[a] if a in axes else 1 for a in range(rank)
+            )
         self.min_value, self.max_value = (
             self.add_weight(
                 name=name,
                 shape=sizes,
                 initializer=keras.initializers.Constant(value),
                 # Half precision would move the levels.
-                dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+                dtype="float64" if self.variable_dtype == "float64" else "float32",
                 autocast=False,
                 trainable=False,
             )
