@@ -7,7 +7,7 @@ import keras
 
 from kerasbnn.tfmot.counterparts import counterpart_of
 from kerasbnn.tfmot.errors import TranslationError
-from kerasbnn.tfmot.kernels import QUANTIZED, class_name, kernels_of
+from kerasbnn.tfmot.kernels import kernels_of, quantized_class
 from kerasbnn.tfmot.plain_layers import keras3_activation, keras3_layer
 from kerasbnn.tfmot.tf_keras_graphs import tfmot_class
 
@@ -118,7 +118,7 @@ def _wrapped_chain(wrapper, custom_objects):
     if around is not None:
         acts_in_layer = not around._should_pre_quantize()
         function = around.activation if acts_in_layer else _linear
-    cls = QUANTIZED[class_name(inner)][0] if arguments else None
+    cls = quantized_class(inner) if arguments else None
     new = keras3_layer(inner, custom_objects, cls, function, **arguments)
     chain.layers.append(new)
     chain.main = new

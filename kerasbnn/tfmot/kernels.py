@@ -61,8 +61,12 @@ def kernels_of(layer) -> tuple[Kernel, ...]:
         >>> quantized.__name__, kernels[0].attribute, kernels[0].counterpart
         ('QuantDepthwiseConv2D', 'depthwise_kernel', 'kernel')
     """
-    name = class_name(layer)
-    return QUANTIZED[name][1] if name in QUANTIZED else ()
+    return QUANTIZED.get(class_name(layer) or "", (None, ()))[1]
+
+
+def quantized_class(layer):
+    """Return the class that quantizes the kernels of a layer, or None."""
+    return QUANTIZED.get(class_name(layer) or "", (None, ()))[0]
 
 
 def class_name(layer) -> str | None:

@@ -118,7 +118,7 @@ def _is_silent(key, value):
 
 def _arguments_of(cls):
     """Return the names of the arguments that a class of layers takes."""
-    names = set(_OF_EVERY_LAYER)
+    names: set[str] = set(_OF_EVERY_LAYER)
     for base in cls.__mro__:
         if base is keras.layers.Layer:
             break
