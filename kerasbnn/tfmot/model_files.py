@@ -7,8 +7,7 @@ import contextlib
 import os
 from typing import Any
 
-# Registers the classes that the files may name.
-from kerasbnn.tfmot import annotating  # noqa: F401
+from kerasbnn.tfmot.annotating import WeightClip
 from kerasbnn.tfmot.loading import load
 
 tfmot, tf_keras, tf = load()
@@ -39,7 +38,9 @@ def load_model(path: str | os.PathLike) -> Any:
         >>> [layer.name for layer in load_model("trained.keras").layers]
         ['quantize_layer', 'quant_head']
     """
-    with tfmot.quantization.keras.quantize_scope(), _last_variables():
+    # In HDF5 a constraint has its name only, without that of the package.
+    scope = tfmot.quantization.keras.quantize_scope({"WeightClip": WeightClip})
+    with scope, _last_variables():
         return tf_keras.models.load_model(path, compile=False)
 
 
