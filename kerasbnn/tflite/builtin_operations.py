@@ -12,6 +12,7 @@ from ai_edge_litert.schema_py_generated import (
     FullyConnectedOptionsT,
     GatherOptionsT,
     LessOptionsT,
+    MaximumMinimumOptionsT,
     MulOptionsT,
     Padding,
     PadOptionsT,
@@ -21,6 +22,7 @@ from ai_edge_litert.schema_py_generated import (
     SelectV2OptionsT,
     SliceOptionsT,
     StridedSliceOptionsT,
+    SubOptionsT,
 )
 from numpy.typing import DTypeLike
 
@@ -177,6 +179,26 @@ class Operations:
         return self.append(
             BuiltinOperator.ADD, [x, y], shape, np.float32, options, out=out
         )
+
+    def subtract(self, x, y) -> int:
+        """Subtract floats; `y` may be broadcast."""
+        options, shape = SubOptionsT(), self.shape(x)
+        return self.append(BuiltinOperator.SUB, [x, y], shape, np.float32, options)
+
+    def clipped(self, x, lowest, highest) -> int:
+        """Clip floats; the ends may be broadcast."""
+        shape = self.shape(x)
+        for builtin, end in (
+            (BuiltinOperator.MINIMUM, highest),
+            (BuiltinOperator.MAXIMUM, lowest),
+        ):
+            options = MaximumMinimumOptionsT()
+            x = self.append(builtin, [x, end], shape, np.float32, options)
+        return x
+
+    def floor(self, x) -> int:
+        """Round floats down."""
+        return self.append(BuiltinOperator.FLOOR, [x], self.shape(x), np.float32)
 
     def is_negative(self, x) -> int:
         """Tell where floats are below 0."""

@@ -8,14 +8,19 @@ from kerasbnn.layers.base import QuantizedLayer
 from kerasbnn.models.layer_paths import named_layers, sublayers
 from kerasbnn.runtime.composites import BITS, FLOAT
 from kerasbnn.tflite.fusion import Placed
+from kerasbnn.tflite.levels import StoredKernel
 from kerasbnn.tflite.marks import Marks
 from kerasbnn.tflite.report import ConvertedLayer
+from kerasbnn.tfmot.range_quantizers import RangeQuantizer
 
 _INPUTS = {BITS: "bits", FLOAT: "floats"}
 
 
 def converted_layers(
-    model: keras.Model, marks: Marks, placed: list[Placed]
+    model: keras.Model,
+    marks: Marks,
+    placed: list[Placed],
+    stored: list[StoredKernel],
 ) -> tuple[ConvertedLayer, ...]:
     """Tell what became of each layer with weights.
 
@@ -23,17 +28,28 @@ def converted_layers(
         model: The model.
         marks: The marks of its export.
         placed: The composites that were made of them.
+        stored: The kernels that are stored as int8.
 
     Returns:
-        An entry for each kernel that is packed, and for each layer that is not and is
-        not part of another's operation.
+        An entry for each kernel that is packed or stored as int8, and for each layer
+        that has others and is not part of another's operation.
     """
     by_layer: dict[str, list[Placed]] = {}
     for one in placed:
         by_layer.setdefault(one.chain.mark.path, []).append(one)
     fused = {path for one in placed for path in one.chain.fused}
     found = []
+    # What the range of a quantizer has become is part of its layer's operations.
+    ranges = {
+        id(part)
+        for _, layer in named_layers(model)
+        if isinstance(layer, QuantizedLayer)
+        for part in sublayers(layer)
+        if isinstance(part, RangeQuantizer)
+    }
     for path, layer in named_layers(model):
+        if id(layer) in ranges:
+            continue
         if path in by_layer:
             seen = set()
             for one in by_layer[path]:
@@ -41,8 +57,12 @@ def converted_layers(
                 if one.chain.mark.name not in seen:
                     seen.add(one.chain.mark.name)
                     found.append(_packed(one, layer))
-        elif _has_own_weights(layer) and path not in fused:
-            found.append(_left_float(path, layer, marks))
+            continue
+        int8 = [kernel for kernel in stored if kernel.path == path]
+        found += [_int8(kernel, layer) for kernel in int8]
+        has_others = not int8 or len(int8) < len(layer.kernel_roles)
+        if has_others and _has_own_weights(layer) and path not in fused:
+            found.append(_left_float(path, layer, marks, int8))
     return tuple(found)
 
 
@@ -71,7 +91,26 @@ def _packed(one, layer):
     )
 
 
-def _left_float(path, layer, marks):
+def _int8(kernel, layer):
+    has_several = len(layer.kernel_roles) > 1
+    role = next(r for r in layer.kernel_roles if r.kernel == kernel.kernel)
+    bits = getattr(layer, role.quantizer).num_bits
+    return ConvertedLayer(
+        name=f"{kernel.path}/{kernel.kernel}" if has_several else kernel.path,
+        type=type(layer).__name__,
+        packed=False,
+        weight_bits=8,
+        inputs="floats",
+        outputs="floats",
+        fused=(),
+        reason=f"its kernel has the levels of {bits} bits, stored as int8"
+        + (" per channel" if kernel.channels > 1 else ""),
+        float32_bytes=4 * (kernel.weights + kernel.bias),
+        bytes=kernel.bytes,
+    )
+
+
+def _left_float(path, layer, marks, int8):
     reason = marks.left_float.get(path, "")
     if not reason and not isinstance(layer, QuantizedLayer):
         reason = "a layer of Keras, converted by TensorFlow"
@@ -84,7 +123,8 @@ def _left_float(path, layer, marks):
         outputs="floats",
         fused=(),
         reason=reason or "it is not called",
-        float32_bytes=4 * sum(math.prod(w.shape) for w in _own_weights(layer)),
+        float32_bytes=4 * sum(math.prod(w.shape) for w in _own_weights(layer))
+        - sum(4 * (kernel.weights + kernel.bias) for kernel in int8),
         bytes=None,
     )
 

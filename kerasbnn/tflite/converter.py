@@ -21,6 +21,7 @@ from kerasbnn.tflite.finishing import (
 from kerasbnn.tflite.finite_weights import check_finite
 from kerasbnn.tflite.fusion import fuse
 from kerasbnn.tflite.graph import Graph
+from kerasbnn.tflite.levels import lower_levels
 from kerasbnn.tflite.metadata import encode, make_metadata
 from kerasbnn.tflite.other_backends import run_in_tensorflow
 from kerasbnn.tflite.report import ConversionReport
@@ -50,7 +51,8 @@ def convert(
 ) -> ConversionReport:
     """Convert a model to a `.tflite` file with packed binary weights.
 
-    A binary weight takes one bit, a ternary one two. Any LiteRT interpreter runs the
+    A binary weight takes one bit, a ternary one two, and one with the levels of an
+    8-bit quantizer of `kerasbnn.tfmot` eight. Any LiteRT interpreter runs the
     file; `kerasbnn.Interpreter` runs it fast. Dense layers and convolutions with binary
     or ternary kernels are packed, with what follows them; batch normalization and sign
     become exact thresholds, and between binary layers activations are bits. All other
@@ -153,6 +155,7 @@ def _converted(
     check_finite(model)
     blob, marks = export(model, input_shape)
     graph = Graph(blob)
+    stored = lower_levels(graph, marks)
     placed = fuse(graph, marks, decomposition)
     check_operations(graph)
     metadata = make_metadata(
@@ -176,7 +179,7 @@ def _converted(
         path=str(path),
         bytes=len(content),
         float32_bytes=4 * model.count_params(),
-        layers=converted_layers(model, marks, placed),
+        layers=converted_layers(model, marks, placed, stored),
         verification=checked,
     )
 

@@ -222,15 +222,18 @@ class Subgraph:
             np.asarray(data, np.uint8).tobytes(), _DTYPES[raw.type]
         ).reshape(self.shape(tensor))
 
-    def add_tensor(self, shape, dtype, name: str = "", scale=None) -> int:
+    def add_tensor(
+        self, shape, dtype, name: str = "", scale=None, zero_point=None, axis: int = 0
+    ) -> int:
         """Add a tensor.
 
         Args:
             shape: Its shape, -1 for an open size.
             dtype: Its numpy dtype.
             name: Its name.
-            scale: Scales of int8 values, a sequence of one or one per channel of the
-                first axis, or None.
+            scale: Scales of int8 values, a sequence of one or one per channel, or None.
+            zero_point: What stands for 0, a sequence as long; None for 0.
+            axis: Axis of the channels.
 
         Returns:
             Its place.
@@ -242,8 +245,9 @@ class Subgraph:
         if scale is not None:
             quantization = schema.QuantizationParametersT()
             quantization.scale = np.asarray(scale, np.float32)
-            quantization.zeroPoint = np.zeros(len(quantization.scale), np.int64)
-            quantization.quantizedDimension = 0
+            zeros = np.zeros(len(quantization.scale), np.int64)
+            quantization.zeroPoint = zeros + (0 if zero_point is None else zero_point)
+            quantization.quantizedDimension = axis
             tensor.quantization = quantization
         self.raw.tensors.append(tensor)
         index = len(self.raw.tensors) - 1
@@ -265,20 +269,25 @@ class Subgraph:
         """Set the name of a tensor."""
         self.raw.tensors[tensor].name = name.encode()
 
-    def add_constant(self, values: np.ndarray, scale=None) -> int:
+    def add_constant(self, values: np.ndarray, scale=None, **quantization) -> int:
         """Add a constant, unless it is there.
 
         Args:
             values: Its values.
             scale: As for `add_tensor`.
+            **quantization: Its arguments `zero_point` and `axis`.
 
         Returns:
             Its place.
         """
         values = np.asarray(values, order="C")
-        key = (values.tobytes(), values.shape, values.dtype.str, str(scale))
+        scales = None if scale is None else np.asarray(scale, np.float32).tobytes()
+        levels = (scales, str(sorted(quantization.items())))
+        key = (values.tobytes(), values.shape, values.dtype.str, *levels)
         if key not in self._constants:
-            tensor = self.add_tensor(values.shape, values.dtype, scale=scale)
+            tensor = self.add_tensor(
+                values.shape, values.dtype, scale=scale, **quantization
+            )
             buffer = self.graph.add_buffer(values.tobytes())
             self.raw.tensors[tensor].buffer = buffer
             self._constants[key] = tensor

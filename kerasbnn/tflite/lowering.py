@@ -29,7 +29,9 @@ from kerasbnn.runtime.composites import (
 )
 from kerasbnn.tflite.marks import Affine, Dot, Marks, Sign
 from kerasbnn.tflite.packable_kernels import packable_kernel
+from kerasbnn.tflite.range_marks import int8_kernel, ranged_kernels, rounding
 from kerasbnn.tflite.sign_quantizers import is_sign
+from kerasbnn.tfmot.range_quantizers import RangeQuantizer
 
 
 @contextlib.contextmanager
@@ -58,8 +60,12 @@ class _Lowering:
 
     def __init__(self, model, marks):
         self.marks = marks
-        self.paths = {id(layer): path for path, layer in named_layers(model)}
+        named = list(named_layers(model))
+        self.paths = {id(layer): path for path, layer in named}
+        self.by_path = dict(named)
         self.seen = set()
+        self._ranged = ranged_kernels(named)
+        self._int8_kernels = {}
         self._rules: list[tuple[type, Callable]] = [
             (QuantDense, self._dense),
             (QuantConv1D, self._conv),
@@ -73,6 +79,9 @@ class _Lowering:
     def handle(self, layer, proceed, args, kwargs):
         """Emit marks for a call, or let it proceed."""
         x = args[0] if args else kwargs.get("inputs")
+        if id(layer) in self._ranged and not _is_activation(x) and not _is_eager():
+            outputs = self._int8_kernel(layer)
+            return proceed(*args, **kwargs) if outputs is None else outputs
         if not _is_activation(x) or keras.backend.standardize_dtype(x.dtype) != (
             "float32"
         ):
@@ -94,6 +103,14 @@ class _Lowering:
 
     def _leave(self, layer, reason):
         self.marks.left_float[self.paths[id(layer)]] = reason
+
+    def _int8_kernel(self, quantizer):
+        if id(quantizer) not in self._int8_kernels:
+            place = self._ranged[id(quantizer)]
+            self._int8_kernels[id(quantizer)] = _eager(lambda: int8_kernel(*place))
+        mark = self._int8_kernels[id(quantizer)]
+        # An operation has at least one input.
+        return None if mark is None else self.marks.emit(mark, ops.zeros((1,)))
 
     # ---- quantized layers -----------------------------------------------------------
 
@@ -165,6 +182,10 @@ class _Lowering:
                 affine = Affine(self.paths.get(id(quantizer)) or path, None, shift)
                 x = self.marks.emit(affine, x)
                 return self.marks.emit(Sign(path), x)
+        if isinstance(quantizer, RangeQuantizer) and not _is_eager():
+            if quantizer is self.by_path.get(path):
+                self._leave(quantizer, "it rounds activations, by operations on floats")
+            return self.marks.emit(_eager(lambda: rounding(path, quantizer)), x)
         if is_sign(quantizer):
             return self.marks.emit(Sign(path), x)
         return None
@@ -338,9 +359,20 @@ def _is_activation(x):
     return hasattr(x, "shape") and len(x.shape) > 1 and x.shape[0] is None
 
 
-def _eagerly(function) -> np.ndarray:
-    """Read values while a graph is being traced."""
+def _is_eager():
+    import tensorflow as tf
+
+    return tf.executing_eagerly()
+
+
+def _eager(function):
+    """Call a function while a graph is being traced as if there were none."""
     import tensorflow as tf
 
     with tf.init_scope():
-        return np.array(ops.convert_to_numpy(function()), np.float32)
+        return function()
+
+
+def _eagerly(function) -> np.ndarray:
+    """Read values while a graph is being traced."""
+    return _eager(lambda: np.array(ops.convert_to_numpy(function()), np.float32))

@@ -14,6 +14,8 @@ from kerasbnn.runtime.composites import CONV_2D, DENSE, Composite
 DOT = "KerasbnnDot"
 AFFINE = "KerasbnnAffine"
 SIGN = "KerasbnnSign"
+INT8_KERNEL = "KerasbnnInt8Kernel"
+ROUNDING = "KerasbnnRounding"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +73,60 @@ class Sign:
     path: str
 
 
-Mark = Dot | Affine | Sign
-OPERATIONS = {Dot: DOT, Affine: AFFINE, Sign: SIGN}
+@dataclass(frozen=True, eq=False)
+class Int8Kernel:
+    """A kernel of evenly spaced levels: `(values - zero_point) * scale`.
+
+    Attributes:
+        path: Path of the layer in the model.
+        kernel: Attribute of the layer that holds the latent weights.
+        values: int8, in the shape of the kernel.
+        scale: float32 distance of two levels, of a shape that can be broadcast to it.
+        zero_point: Which value stands for 0, integers of that shape.
+        bias: Number of weights of the bias that goes with it.
+    """
+
+    path: str
+    kernel: str
+    values: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+    bias: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """Activations rounded to the nearest of evenly spaced levels, halves up.
+
+    With `m` and `M` for the ends it is
+    `floor((max(min(x, M), m) - m) * inverse - offset + 1/2) * scale`, in this order.
+
+    Attributes:
+        path: Path of the layer whose inputs it quantizes, or of the quantizer.
+        minimum: Value of the first level, float32 as all others, of a shape that can be
+            broadcast to the activations.
+        maximum: Value of the last level.
+        inverse: Levels per unit.
+        offset: Levels from the first one to 0.
+        scale: Distance of two levels.
+    """
+
+    path: str
+    minimum: np.ndarray
+    maximum: np.ndarray
+    inverse: np.ndarray
+    offset: np.ndarray
+    scale: np.ndarray
+
+
+Mark = Dot | Affine | Sign | Int8Kernel | Rounding
+OPERATIONS = {
+    Dot: DOT,
+    Affine: AFFINE,
+    Sign: SIGN,
+    Int8Kernel: INT8_KERNEL,
+    Rounding: ROUNDING,
+}
 
 
 @dataclass
@@ -133,6 +187,8 @@ def _stand_in(mark, x):
     """Return something of the right shape; the converter never sees inside."""
     import tensorflow as tf
 
+    if isinstance(mark, Int8Kernel):
+        return tf.zeros(mark.values.shape) + x
     if not isinstance(mark, Dot):
         return x + 1.0
     composite = mark.composite

@@ -22,7 +22,7 @@ class ConvertedLayer:
     Attributes:
         name: Path of the layer in the model, and of the kernel where it has two.
         type: Class of the layer.
-        packed: Whether its weights are packed.
+        packed: Whether its weights are packed bits, which the delegate computes with.
         weight_bits: Bits of one weight in the file.
         inputs: What its operation takes: `"bits"`, `"signs"` (of floats) or `"floats"`.
         outputs: What its operation yields: `"bits"` or `"floats"`.
@@ -178,7 +178,8 @@ def _rendered(report):
         table.add_row(
             name,
             Text(
-                bits if layer.packed else "float", style="" if layer.packed else "dim"
+                bits if layer.weight_bits < 32 else "float",
+                style="" if layer.weight_bits < 32 else "dim",
             ),
             layer.inputs,
             layer.outputs,
@@ -206,7 +207,8 @@ def _notes(report):
     for layer in report.layers:
         if not layer.packed and layer.reason:
             text = Text(f"{layer.name}: {layer.reason}")
-            grid.add_row(Text("Not packed", style="bold"), text)
+            title = "Not packed" if layer.weight_bits == 32 else "As integers"
+            grid.add_row(Text(title, style="bold"), text)
     checked = report.verification
     if checked is None:
         text = Text("turned off")

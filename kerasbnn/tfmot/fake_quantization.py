@@ -39,6 +39,21 @@ class Levels:
         """Value of the last level."""
         return (self.highest - self.zero_point) * self.scale
 
+    @property
+    def is_empty(self):
+        """Whether there is no other level than 0."""
+        return ops.equal(self.scale, 0)
+
+    @property
+    def inverse(self):
+        """Levels per unit; 1 where the range is empty."""
+        return 1 / ops.where(self.is_empty, ops.ones_like(self.scale), self.scale)
+
+    @property
+    def offset(self):
+        """Levels from the first one to 0, by TensorFlow's arithmetic."""
+        return ops.floor(-self.minimum * self.inverse + 0.5)
+
 
 def levels_of(minimum, maximum, num_bits: int, narrow_range: bool) -> Levels:
     """Move a range by less than one level, so that 0 is a level.
@@ -101,14 +116,12 @@ def fake_quantize(x, levels: Levels):
         Jacob et al., arXiv 1712.05877, section 3; Bengio et al., arXiv 1308.3432, for
         the gradient.
     """
-    scale, minimum, maximum = levels.scale, levels.minimum, levels.maximum
-    is_empty = ops.equal(scale, 0)
-    inverse = 1 / ops.where(is_empty, ops.ones_like(scale), scale)
-    zero = ops.floor(-minimum * inverse + 0.5)
+    minimum, maximum, is_empty = levels.minimum, levels.maximum, levels.is_empty
+    inverse, offset, scale = levels.inverse, levels.offset, levels.scale
 
     def forward(x):
         within = ops.maximum(ops.minimum(x, maximum), minimum)
-        return ops.floor((within - minimum) * inverse - zero + 0.5) * scale
+        return ops.floor((within - minimum) * inverse - offset + 0.5) * scale
 
     def backward(x, upstream):
         is_within = ops.logical_and(x >= minimum, x <= maximum)

@@ -78,17 +78,19 @@ class RangeQuantizer(Quantizer):
                 f"channel, so the size of axis {sorted(axes)} must be known. Received "
                 f"shape: {tuple(input_shape)}. Declare it in keras.Input."
             )
-        self._reduced_axes = tuple(a for a in range(rank) if a not in axes)
-        self._broadcast_shape = tuple(
-            input_shape[a] if a in axes else 1 for a in range(rank)
-        )
+        self._reduced_axes, self._broadcast_shape = None, ()
+        if axes:
+            self._reduced_axes = tuple(a for a in range(rank) if a not in axes)
+            self._broadcast_shape = tuple(
+                input_shape[a] if a in axes else 1 for a in range(rank)
+            )
         self.min_value, self.max_value = (
             self.add_weight(
                 name=name,
                 shape=sizes,
                 initializer=keras.initializers.Constant(value),
                 # Half precision would move the levels.
-                dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+                dtype="float64" if self.variable_dtype == "float64" else "float32",
                 autocast=False,
                 trainable=False,
             )
@@ -109,17 +111,19 @@ class RangeQuantizer(Quantizer):
         """
         raise NotImplementedError
 
-    def levels(self) -> Levels:
+    def levels(self, dtype="float32") -> Levels:
         """Return the levels of the range as it is now.
 
-        Returns:
-            Levels whose tensors have the shape of `min_value`.
-        """
-        return self._levels_of(
-            ops.convert_to_tensor(self.min_value), ops.convert_to_tensor(self.max_value)
-        )
+        Args:
+            dtype: Dtype of the result.
 
-    def _levels_of(self, minimum, maximum):
+        Returns:
+            Levels whose tensors can be broadcast to what is quantized.
+        """
+        minimum, maximum = (
+            ops.cast(ops.reshape(variable, self._broadcast_shape), dtype)
+            for variable in (self.min_value, self.max_value)
+        )
         return levels_of(minimum, maximum, self.num_bits, self.narrow_range)
 
     def call(self, inputs, training=None):
@@ -136,12 +140,7 @@ class RangeQuantizer(Quantizer):
             )
             self.min_value.assign(moved[0])
             self.max_value.assign(moved[1])
-        minimum, maximum = (
-            ops.cast(ops.reshape(variable, self._broadcast_shape), x.dtype)
-            for variable in (self.min_value, self.max_value)
-        )
-        levels = self._levels_of(minimum, maximum)
-        return ops.cast(fake_quantize(x, levels), inputs.dtype)
+        return ops.cast(fake_quantize(x, self.levels(x.dtype)), inputs.dtype)
 
     def _balanced(self, lowest, highest):
         """Make the range of a batch one that is symmetric or holds 0."""
