@@ -28,7 +28,7 @@ _ACTIVATIONS = """
     softsign swish tanh
 """.split()
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
-_OF_EVERY_LAYER = ("activity_regularizer", "dtype", "name", "trainable")
+_OF_EVERY_LAYER = ("activity_regularizer", "dtype", "name")
 _KINDS = ("initializer", "regularizer", "constraint")
 
 
@@ -63,6 +63,8 @@ def keras3_layer(
     if "activation" in config:
         function = layer.activation if function is None else function
         config["activation"] = keras3_activation(function, layer.name)
+    # Not every class of Keras 3 takes it as an argument.
+    is_trainable = config.pop("trainable")
     arguments = {}
     for key, value in config.items():
         if key in quantizers or key in _arguments_of(cls):
@@ -72,7 +74,9 @@ def keras3_layer(
                 f"Layer '{layer.name}' has {key}={value!r}, which {cls.__name__} of "
                 "Keras 3 does not know. Train without it."
             )
-    return cls(**arguments)
+    new = cls(**arguments)
+    new.trainable = is_trainable
+    return new
 
 
 def keras3_activation(function, place: str) -> str:
