@@ -122,12 +122,16 @@ def _is_silent(key, value):
 
 def _arguments_of(cls):
     """Return the names of the arguments that a class of layers takes."""
-    names: set[str] = set(_OF_EVERY_LAYER)
+    names: set[str] = set()
     for base in cls.__mro__:
         if base is keras.layers.Layer:
-            break
+            return names | set(_OF_EVERY_LAYER)
+        if "__init__" not in vars(base):
+            continue
         parameters = inspect.signature(base.__init__).parameters.values()
-        names.update(p.name for p in parameters)
+        names.update(parameter.name for parameter in parameters)
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
     return names
 
 
