@@ -104,6 +104,7 @@ _REGISTERING = (
     "metrics",
     "optimizers",
     "recipes",
+    "tfmot.scaled_ternary",
     "tfmot.translated_quantizers",
 )
 _BACKENDS = ("tensorflow", "jax", "torch")

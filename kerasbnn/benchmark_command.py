@@ -7,7 +7,8 @@ from pathlib import Path
 from kerasbnn._arguments import add_input_shape_argument, in_words_of_the_command
 from kerasbnn._errors import CommandError
 from kerasbnn._input_files import add_input_arguments, given_inputs, lacks_channels
-from kerasbnn._saved_models import check_model_file, load_model, start_keras
+from kerasbnn._saved_models import check_model_file, start_keras
+from kerasbnn.tfmot.saved_models import load_model
 
 PICTURE = Path("benchmark.png")
 # Those that are named as the arguments of `kerasbnn.benchmark` are.

@@ -19,8 +19,9 @@ from kerasbnn._arguments import (
     with_negative_pairs,
 )
 from kerasbnn._errors import CommandError
-from kerasbnn._saved_models import check_model_file, load_model, start_keras
+from kerasbnn._saved_models import check_model_file, start_keras
 from kerasbnn._version import __version__
+from kerasbnn.tfmot.saved_models import load_model
 
 USAGE_ERROR = 2
 

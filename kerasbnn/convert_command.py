@@ -8,7 +8,8 @@ from kerasbnn._arguments import add_input_shape_argument, in_words_of_the_comman
 from kerasbnn._errors import CommandError
 from kerasbnn._metadata_arguments import add_metadata_arguments, given_labels
 from kerasbnn._output_files import check_output
-from kerasbnn._saved_models import check_model_file, load_model, start_keras
+from kerasbnn._saved_models import check_model_file, start_keras
+from kerasbnn.tfmot.saved_models import load_model
 
 INSTALL = 'Run: pip install "kerasbnn[tflite]".'
 

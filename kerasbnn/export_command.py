@@ -11,7 +11,8 @@ from kerasbnn._errors import CommandError
 from kerasbnn._input_files import add_input_arguments, given_inputs, lacks_channels
 from kerasbnn._metadata_arguments import add_metadata_arguments, given_labels
 from kerasbnn._output_files import check_output
-from kerasbnn._saved_models import check_model_file, load_model, start_keras
+from kerasbnn._saved_models import check_model_file, start_keras
+from kerasbnn.tfmot.saved_models import load_model
 
 # Those that are named as the arguments of `kerasbnn.export` are.
 OPTIONS = ("data", "input_shape", "labels", "max_samples", "overwrite")

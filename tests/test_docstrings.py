@@ -6,7 +6,7 @@ import importlib
 import keras
 import pytest
 
-from tests.helpers.modules import all_modules
+from tests.helpers.modules import HAS_TFMOT, SHOWS_TFMOT, all_modules
 
 MODULES = sorted(
     module.name for module in all_modules() if not module.name.endswith("__main__")
@@ -21,6 +21,8 @@ MODULES = sorted(
 def test_examples(name, tmp_path, monkeypatch):
     # Examples that write files do so in the current folder.
     monkeypatch.chdir(tmp_path)
+    if name in SHOWS_TFMOT and not HAS_TFMOT:
+        pytest.skip("the examples need tensorflow-model-optimization")
     module = importlib.import_module(name)
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
     # Without the module's own names an example has to import what it uses.

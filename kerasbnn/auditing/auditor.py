@@ -14,6 +14,8 @@ from kerasbnn.geometry.report import GeometryReport
 from kerasbnn.geometry.verdicts import Thresholds
 from kerasbnn.models.batches import Batches
 from kerasbnn.models.layer_paths import checked_model, named_layers
+from kerasbnn.tfmot.carrying_over import from_tfmot
+from kerasbnn.tfmot.tf_keras_graphs import is_tf_keras_model
 
 MOST_PATCHES = 4096
 
@@ -48,7 +50,8 @@ def audit(
 
     Args:
         model: A built Keras model, of any kind: layers are intercepted as they are
-            called, so nested, shared and subclassed ones are found.
+            called, so nested, shared and subclassed ones are found. Or a model of
+            tf_keras, as TFMOT has quantized it, for which `tfmot.from_tfmot` holds.
         data: Inputs, as `model.predict` takes them: an array, a list or dict of arrays,
             a `tf.data.Dataset`, a `keras.utils.PyDataset`, or a generator of batches.
             In tuples `(x, y)` only `x` is used. None looks at the weights alone.
@@ -87,6 +90,8 @@ def audit(
     Reference:
         Anderson & Berg, arXiv 1705.07199.
     """
+    if is_tf_keras_model(model):
+        model = from_tfmot(model)
     checked_model(model)
     for name, value, low, high in (
         ("max_samples", max_samples, 1, None),

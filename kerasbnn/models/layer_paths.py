@@ -24,9 +24,16 @@ def checked_model(model) -> keras.Model:
     """
     if isinstance(model, keras.Model):
         return model
+    of_keras_2 = any(
+        cls.__module__.startswith("tf_keras") for cls in type(model).__mro__
+    )
     raise TypeError(
         f"Expected a keras.Model. Received: {model!r} of type {type(model).__name__}. "
-        "For a single layer, pass keras.Sequential([layer])."
+        + (
+            "It is one of tf_keras: pass kerasbnn.tfmot.from_tfmot(model)."
+            if of_keras_2
+            else "For a single layer, pass keras.Sequential([layer])."
+        )
     )
 
 
