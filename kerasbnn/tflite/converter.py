@@ -1,4 +1,4 @@
-"""`convert`: from a Keras model to one compact .tflite file."""
+"""`convert`: from a Keras model to a compact .tflite file, or to one for Larq."""
 
 import contextlib
 import warnings
@@ -12,6 +12,10 @@ from kerasbnn.geometry.files import writable_path, write_bytes
 from kerasbnn.models.input_shapes import build
 from kerasbnn.models.layer_paths import checked_model
 from kerasbnn.runtime.composites import METADATA
+from kerasbnn.tflite.compute_engine import (
+    check_replaceable,
+    convert_for_compute_engine,
+)
 from kerasbnn.tflite.converted_layers import converted_layers
 from kerasbnn.tflite.finishing import (
     check_operations,
@@ -33,6 +37,7 @@ from kerasbnn.tflite.verification import (
 )
 
 DECOMPOSITIONS = ("int8", "float")
+FORMATS = ("tflite", "larq")
 
 
 def convert(
@@ -47,6 +52,7 @@ def convert(
     labels: Sequence[str] | None = None,
     normalization: Mapping[str, Any] | None = None,
     decomposition: str = "int8",
+    format: str = "tflite",
 ) -> ConversionReport:
     """Convert a model to a `.tflite` file with packed binary weights.
 
@@ -60,10 +66,14 @@ def convert(
     The file is compared with Keras before it is written, without the delegate and with
     it. The same model gives the same bytes.
 
+    With `format="larq"` a SavedModel is written instead, of which Larq Compute Engine
+    makes a file of its own with the same signs and outputs.
+
     Args:
         model: A trained Keras model, of any kind and on any backend; on JAX or PyTorch
             TensorFlow converts a saved copy in a process of its own.
-        path: Where to write the file.
+        path: Where to write the file, or with `format="larq"` the folder; one of the
+            same kind that is there is replaced.
         input_shape: Shape of one sample without the batch axis, such as `(32, 32, 3)`;
             only needed where the model does not know it, or leaves a size open.
         sample_inputs: Inputs to compare with Keras on, as `model.predict` takes them;
@@ -78,6 +88,8 @@ def convert(
         decomposition: What interpreters without the delegate multiply binary layers
             in: `"int8"`, or `"float"`, several times slower. Both are exact in LiteRT;
             `"float"` also where an interpreter does not scale signs to whole numbers.
+        format: `"tflite"`, or `"larq"` for the SavedModel, which has no place for
+            `name`, `version`, `labels`, `normalization` and `decomposition`.
 
     Returns:
         What became of each layer, in bytes and bits.
@@ -87,6 +99,7 @@ def convert(
         ValueError: An argument is not usable.
         ConversionError: The file would differ from Keras; it names the layer.
         FileNotFoundError: There is no such folder.
+        FileExistsError: A SavedModel would replace something else.
 
     Example:
         >>> import keras
@@ -115,7 +128,8 @@ def convert(
             f"`decomposition` must be one of {DECOMPOSITIONS}. Received: "
             f"{decomposition!r}."
         )
-    path = writable_path(path)
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {FORMATS}. Received: {format!r}.")
     options = {
         "input_shape": input_shape,
         "verify_samples": verify_samples,
@@ -124,7 +138,14 @@ def convert(
         "labels": labels,
         "normalization": normalization,
         "decomposition": decomposition,
+        "format": format,
     }
+    if format == "larq":
+        path = Path(path)
+        _check_only_for_tflite(options)
+        check_replaceable(path)
+    else:
+        path = writable_path(path)
     check_are_arrays(sample_inputs)
     build(model, input_shape)
     if keras.backend.backend() != "tensorflow":
@@ -133,6 +154,10 @@ def convert(
         )
         return ConversionReport.from_dict(values)
     with _without_notes_on_arrays():
+        if format == "larq":
+            return convert_for_compute_engine(
+                model, path, sample_inputs, input_shape, verify_samples
+            )
         return _converted(model, path, sample_inputs, **options)
 
 
@@ -148,7 +173,9 @@ def _converted(
     labels,
     normalization,
     decomposition,
+    format,
 ):
+    del format
     samples = check_samples(model, sample_inputs, input_shape)
     check_finite(model)
     blob, marks = export(model, input_shape)
@@ -179,6 +206,22 @@ def _converted(
         layers=converted_layers(model, marks, placed),
         verification=checked,
     )
+
+
+def _check_only_for_tflite(options):
+    """Check that nothing is given that a SavedModel has no place for."""
+    given = [
+        name
+        for name in ("name", "version", "labels", "normalization")
+        if options[name] is not None
+    ]
+    if options["decomposition"] != "int8":
+        given.append("decomposition")
+    if given:
+        raise ValueError(
+            f"`{given[0]}` is for .tflite files; a SavedModel for Larq Compute Engine "
+            "has no place for it. Leave it out, or use format='tflite'."
+        )
 
 
 @contextlib.contextmanager

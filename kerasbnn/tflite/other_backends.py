@@ -55,7 +55,7 @@ def run_in_tensorflow(
             "task": task,
             "path": str(path.absolute()),
             "samples": samples,
-            "options": {**options, "name": options["name"] or model.name},
+            "options": options,
         }
         (files / _REQUEST).write_bytes(pickle.dumps(request))
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}

@@ -84,6 +84,8 @@ class ConversionReport(TableReport):
             weights, in the order of the calls.
         verification: What the comparison with Keras has found; None where it was
             turned off.
+        format: `"tflite"`, or `"larq"`, where `path` is the folder of a SavedModel and
+            the bytes of layers are those in the file that Larq Compute Engine makes.
     """
 
     model: str
@@ -92,6 +94,7 @@ class ConversionReport(TableReport):
     float32_bytes: int
     layers: tuple[ConvertedLayer, ...] = field(repr=False)
     verification: Verification | None = None
+    format: str = "tflite"
 
     @property
     def compression_ratio(self) -> float:
@@ -142,6 +145,7 @@ class ConversionReport(TableReport):
             float32_bytes=values["float32_bytes"],
             layers=layers,
             verification=None if checked is None else Verification(**checked),
+            format=values["format"],
         )
 
     def _table(self):
