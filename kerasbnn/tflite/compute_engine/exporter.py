@@ -154,17 +154,24 @@ def export(model: keras.Model, input_shape=None) -> Exported:
     ]
     found: list[str] = []
 
-    def serve(*flat):
-        inputs = keras.tree.pack_sequence_as((args, kwargs), list(flat))
-        outputs = model(*inputs[0], **inputs[1], training=False)
-        outputs = named_outputs(model, outputs)
-        found[:] = list(outputs)
-        decided = [before.values for _, before in lowering.signs.decided]
-        return [tf.identity(x) for x in (*outputs.values(), *decided)]
+    def trace(apart):
+        with unrolled(model), lowered_calls(model, apart) as lowering:
 
-    with held_back_errors(), unrolled(model), lowered_calls(model) as lowering:
-        traced = tf.function(serve, autograph=False).get_concrete_function(*specs)
+            def serve(*flat):
+                inputs = keras.tree.pack_sequence_as((args, kwargs), list(flat))
+                outputs = model(*inputs[0], **inputs[1], training=False)
+                outputs = named_outputs(model, outputs)
+                found[:] = list(outputs)
+                decided = [before.values for _, before in lowering.signs.decided]
+                return [tf.identity(x) for x in (*outputs.values(), *decided)]
+
+            function = tf.function(serve, autograph=False)
+            return function.get_concrete_function(*specs), lowering
+
     with held_back_errors():
+        # What a sign depends on is known only at the end of a trace.
+        _, lowering = trace(frozenset())
+        traced, lowering = trace(lowering.signs.needed_apart())
         graph = frozen(traced)
     return Exported(names, specs, found, graph, lowering)
 

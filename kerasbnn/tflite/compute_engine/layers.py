@@ -7,6 +7,7 @@ import keras
 
 from kerasbnn.layers.base import QuantizedLayer
 from kerasbnn.models.layer_paths import named_layers, sublayers
+from kerasbnn.tflite.compute_engine.binary_layers import packed_bytes
 from kerasbnn.tflite.compute_engine.graphs import Frozen
 from kerasbnn.tflite.compute_engine.lowering import Lowering
 from kerasbnn.tflite.compute_engine.operations import SIGN, THRESHOLD
@@ -33,15 +34,15 @@ def exported_layers(
     """
     graph = _Graph(exported)
     calls = defaultdict(list)
-    for call in lowering.binary:
+    for call in lowering.quantized.binary:
         calls[call.path].append(call)
     found = []
     for path, layer in named_layers(model):
         if path in calls:
             # A shared layer is stored once.
             found.append(_binary(calls[path], layer, lowering, graph))
-        elif path in lowering.taken_in and not any(
-            graph.has(tensor) for tensor in lowering.taken_in[path]
+        elif path in lowering.normalized and not any(
+            graph.has(tensor) for tensor in lowering.normalized[path]
         ):
             continue
         elif _own_weights(layer):
@@ -89,7 +90,7 @@ def _binary(calls, layer, lowering, graph):
     )
     fused = [
         path
-        for path, tensors in lowering.taken_in.items()
+        for path, tensors in lowering.normalized.items()
         if lowering.follows.get(path) == call.path
         and not any(graph.has(tensor) for tensor in tensors)
     ]
@@ -97,6 +98,7 @@ def _binary(calls, layer, lowering, graph):
     if len(calls) * call.convolutions > 1:
         reason = f"{len(calls) * call.convolutions} operations LceBconv2d"
     per_channel = _THRESHOLD_BYTES if writes_bits else _AFFINE_BYTES
+    channels = call.kernel_shape[-1]
     return ConvertedLayer(
         name=call.path,
         type=type(layer).__name__,
@@ -107,12 +109,12 @@ def _binary(calls, layer, lowering, graph):
         fused=(*fused, "sign") if writes_bits else tuple(fused),
         reason=reason,
         float32_bytes=_float32_bytes(layer),
-        bytes=call.bytes + per_channel * call.channels,
+        bytes=packed_bytes(call.kernel_shape) + per_channel * channels,
     )
 
 
 def _float(path, layer, lowering):
-    reason = lowering.left_float.get(path, "")
+    reason = lowering.quantized.left_float.get(path, "")
     if not reason and not isinstance(layer, QuantizedLayer):
         reason = "a layer of Keras, in floats"
     return ConvertedLayer(

@@ -99,6 +99,28 @@ def scaled_and_shifted(x, scale, shift, name: str | None = None):
     return x
 
 
+def scaled_and_shifted_apart(x, scale, shift):
+    """Multiply and add, each rounded by itself whatever is before.
+
+    Converters put products and sums with constants into a convolution before them, but
+    not past a negation.
+
+    Args:
+        x: Tensor with channels last.
+        scale: float32 array, one for each channel, or None.
+        shift: The same.
+
+    Returns:
+        Tensor of the same shape.
+    """
+    import tensorflow as tf
+
+    opposite = tf.negative(x)
+    if scale is None:
+        return tf.constant(shift + np.float32(0), tf.float32) - opposite
+    return scaled_and_shifted(opposite, -scale, shift)
+
+
 def max_pooling(x, pool: "tuple[tuple, tuple, str]"):
     """Return the largest values of windows.
 

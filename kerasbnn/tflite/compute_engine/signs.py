@@ -1,5 +1,6 @@
 """Follows chains and signs through the calls of a model, and writes signs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +45,22 @@ class BeforeSign:
 class Signs:
     """What is known of the tensors of one trace.
 
+    Args:
+        apart: Numbers of the multiplications and additions that are to be rounded by
+            themselves.
+
     Attributes:
         decided: For each call of a layer that takes signs, its path and what decides.
+        stepped: Tensors that other quantizers than signs take.
+        affine: Results of multiplications and additions; the number of one is its
+            place.
     """
 
-    def __init__(self):
+    def __init__(self, apart: Collection[int] = ()):
         self.decided: list[tuple[str, BeforeSign]] = []
+        self.stepped: list[Any] = []
+        self.affine: list[Any] = []
+        self._apart = apart
         # With each the tensor, so that no other gets its number.
         self._chains: dict[int, tuple[Any, Chain]] = {}
         self._sources: dict[int, tuple[Any, Any]] = {}
@@ -96,6 +107,61 @@ class Signs:
             self.note_signs(reshaped, x)
         if self.is_never_minus_zero(x):
             self.note_never_minus_zero(reshaped)
+
+    # ---- values ---------------------------------------------------------------------
+
+    def scaled_and_shifted(self, x, scale, shift):
+        """Multiply and add channel by channel, and prolong the tensor's chain.
+
+        Args:
+            x: Tensor with channels last.
+            scale: float32 array, one for each channel, or None.
+            shift: The same.
+
+        Returns:
+            Tensor of the same shape.
+        """
+        write = operations.scaled_and_shifted
+        if len(self.affine) in self._apart:
+            write = operations.scaled_and_shifted_apart
+        outputs = write(x, scale, shift)
+        self.affine.append(outputs)
+        chain = self.chain(x)
+        if chain is not None and chain.channels == x.shape[-1]:
+            self.set_chain(outputs, chain.with_step(scale, shift))
+        if shift is not None:
+            self.note_never_minus_zero(outputs)
+        return outputs
+
+    def reshaped(self, x, shape):
+        """Change the shape of a tensor, of which nothing else changes.
+
+        Args:
+            x: The tensor.
+            shape: Its new shape, with channels last, or flattened.
+
+        Returns:
+            The tensor in this shape.
+        """
+        outputs = keras.ops.reshape(x, shape)
+        self.note_reshaped(x, outputs)
+        return outputs
+
+    def needed_apart(self) -> frozenset[int]:
+        """Return the numbers of what signs or other steps depend on.
+
+        Converters put a multiplication and an addition into the convolution before
+        them, where they are rounded otherwise; then a sign may fall the other way.
+        """
+        waiting = [before.values.op for _, before in self.decided]
+        waiting += [x.op for x in self.stepped]
+        seen = set()
+        while waiting:
+            operation = waiting.pop()
+            if operation not in seen:
+                seen.add(operation)
+                waiting.extend(tensor.op for tensor in operation.inputs)
+        return frozenset(number for number, x in enumerate(self.affine) if x.op in seen)
 
     # ---- signs ----------------------------------------------------------------------
 
