@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from kerasbnn.tflite.compute_engine.constants import keep_constants_out
+from kerasbnn.tflite.compute_engine.node_writer import NodeWriter
 from kerasbnn.tflite.compute_engine.operations import SIGN
 from kerasbnn.tflite.errors import ConversionError
 
@@ -88,11 +88,21 @@ def frozen(function) -> Frozen:
 
     constant = convert_variables_to_constants_v2(function, lower_control_flow=False)
     graph_def = constant.graph.as_graph_def()
+    _forget_gradients(graph_def)
     _check_functions(graph_def)
     _disarm(graph_def, constant.graph)
+    keep_constants_out(graph_def, constant.graph)
     inputs = [tensor.name for tensor in constant.inputs]
     outputs = [tensor.name for tensor in constant.outputs]
     return Frozen(graph_def, inputs, outputs)
+
+
+def _forget_gradients(graph_def):
+    """Take out references to gradients, which are not part of the graph."""
+    functions = [function.node_def for function in graph_def.library.function]
+    for nodes in (graph_def.node, *functions):
+        for node in nodes:
+            node.attr.pop("_gradient_op_type", None)
 
 
 def _check_functions(graph_def):
@@ -142,52 +152,11 @@ def _only_value(tensor):
     return float(values.flat[0])
 
 
-class _Writer:
-    """Adds operations before one that is to be replaced."""
-
-    def __init__(self, graph_def, node):
-        self.graph_def = graph_def
-        self.node = node
-
-    def constant(self, name, value):
-        """Add a float32 scalar; return its name."""
-        import tensorflow as tf
-
-        node = self.graph_def.node.add(op="Const", name=f"{self.node.name}/{name}")
-        node.attr["dtype"].type = tf.float32.as_datatype_enum
-        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.float32(value)))
-        return node.name
-
-    def add(self, op, name, inputs, **types):
-        """Add an operation with attributes that are types; return its name."""
-        node = self.graph_def.node.add(op=op, name=f"{self.node.name}/{name}")
-        node.input.extend(inputs)
-        for key, dtype in types.items():
-            node.attr[key].type = dtype.as_datatype_enum
-        return node.name
-
-    def number(self, name, condition):
-        """Add 1 where something is true, else 0; return its name."""
-        import tensorflow as tf
-
-        return self.add("Cast", name, [condition], SrcT=tf.bool, DstT=tf.float32)
-
-    def replace(self, op, inputs):
-        """Turn the operation itself into another of float32."""
-        import tensorflow as tf
-
-        del self.node.input[:]
-        self.node.op = op
-        self.node.input.extend(inputs)
-        self.node.attr.clear()
-        self.node.attr["T"].type = tf.float32.as_datatype_enum
-
-
 def _write_sign(graph_def, node):
     """Write a sign that is 0 for 0 as the difference of two comparisons."""
     import tensorflow as tf
 
-    write, (x, *_) = _Writer(graph_def, node), node.input
+    write, (x, *_) = NodeWriter(graph_def, node), node.input
     zero = write.constant("zero", 0)
     parts = [
         write.number(
@@ -202,7 +171,7 @@ def _write_choice(graph_def, node, if_true):
     """Write a choice between 1 and -1 as arithmetic."""
     import tensorflow as tf
 
-    write, (condition, *_) = _Writer(graph_def, node), node.input
+    write, (condition, *_) = NodeWriter(graph_def, node), node.input
     double = write.add(
         "Mul",
         "double",

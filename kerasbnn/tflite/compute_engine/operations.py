@@ -115,10 +115,9 @@ def scaled_and_shifted_apart(x, scale, shift):
     """
     import tensorflow as tf
 
-    opposite = tf.negative(x)
-    if scale is None:
-        return tf.constant(shift + np.float32(0), tf.float32) - opposite
-    return scaled_and_shifted(opposite, -scale, shift)
+    # Without a product, the sum with a negation would be simplified.
+    factor = np.full_like(shift, -1) if scale is None else -scale
+    return scaled_and_shifted(tf.negative(x), factor, shift)
 
 
 def max_pooling(x, pool: "tuple[tuple, tuple, str]"):

@@ -121,12 +121,13 @@ class Signs:
         Returns:
             Tensor of the same shape.
         """
+        chain = self.chain(x)
         write = operations.scaled_and_shifted
-        if len(self.affine) in self._apart:
+        # Whole numbers before it are exact, so that its result can be.
+        if chain is not None or len(self.affine) in self._apart:
             write = operations.scaled_and_shifted_apart
         outputs = write(x, scale, shift)
         self.affine.append(outputs)
-        chain = self.chain(x)
         if chain is not None and chain.channels == x.shape[-1]:
             self.set_chain(outputs, chain.with_step(scale, shift))
         if shift is not None:
