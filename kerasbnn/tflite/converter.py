@@ -123,28 +123,28 @@ def convert(
         for the dot product of bits.
     """
     checked_model(model)
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {FORMATS}. Received: {format!r}.")
     if decomposition not in DECOMPOSITIONS:
         raise ValueError(
             f"`decomposition` must be one of {DECOMPOSITIONS}. Received: "
             f"{decomposition!r}."
         )
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {FORMATS}. Received: {format!r}.")
-    options = {
-        "input_shape": input_shape,
-        "verify_samples": verify_samples,
+    only_tflite = {
         "name": name,
         "version": version,
         "labels": labels,
         "normalization": normalization,
         "decomposition": decomposition,
-        "format": format,
     }
+    options = {"input_shape": input_shape, "verify_samples": verify_samples}
     if format == "larq":
+        _check_not_given(only_tflite)
+        options["format"] = format
         path = Path(path)
-        _check_only_for_tflite(options)
         check_replaceable(path)
     else:
+        options |= only_tflite
         path = writable_path(path)
     check_are_arrays(sample_inputs)
     build(model, input_shape)
@@ -173,9 +173,7 @@ def _converted(
     labels,
     normalization,
     decomposition,
-    format,
 ):
-    del format
     samples = check_samples(model, sample_inputs, input_shape)
     check_finite(model)
     blob, marks = export(model, input_shape)
@@ -208,20 +206,15 @@ def _converted(
     )
 
 
-def _check_only_for_tflite(options):
+def _check_not_given(only_tflite):
     """Check that nothing is given that a SavedModel has no place for."""
-    given = [
-        name
-        for name in ("name", "version", "labels", "normalization")
-        if options[name] is not None
-    ]
-    if options["decomposition"] != "int8":
-        given.append("decomposition")
-    if given:
-        raise ValueError(
-            f"`{given[0]}` is for .tflite files; a SavedModel for Larq Compute Engine "
-            "has no place for it. Leave it out, or use format='tflite'."
-        )
+    defaults = {"decomposition": "int8"}
+    for name, value in only_tflite.items():
+        if value != defaults.get(name):
+            raise ValueError(
+                f"`{name}` is for .tflite files; a SavedModel for Larq Compute Engine "
+                "has no place for it. Leave it out, or use format='tflite'."
+            )
 
 
 @contextlib.contextmanager
