@@ -211,14 +211,15 @@ class _Run:
     def compare(self, placed, decided, by):
         """Compare with Keras."""
         signs = [
-            FoundSigns(one.chain.mark.path, self._is_negative(one))
+            FoundSigns(one.chain.mark.path, self.is_negative(one))
             for one in placed
             if one.chain.is_binary
         ]
         last = placed[-1].chain.mark.path if placed else None
         return compare_with_keras(signs, self.outputs, decided, by, last)
 
-    def _is_negative(self, placed):
+    def is_negative(self, placed):
+        """Return where the inputs of a composite are negative."""
         values = self.interpreter.get_tensor(placed.operator.inputs[0])
         if placed.composite.input == BITS:
             values = unpack_bits(values, placed.composite.in_channels)

@@ -29,7 +29,7 @@ class Window:
 
     strides: tuple[int, int] = (1, 1)
     dilations: tuple[int, int] = (1, 1)
-    pads: tuple[tuple[int, int], tuple[int, int]] | None = ((0, 0), (0, 0))
+    pads: tuple[tuple[int, int], ...] | None = ((0, 0), (0, 0))
     pad_value: int = 1
     groups: int = 1
 

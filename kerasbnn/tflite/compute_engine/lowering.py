@@ -100,7 +100,7 @@ class Lowering:
         if layer.axis not in (-1, len(x.shape) - 1) or layer.compute_dtype != "float32":
             return None
         outputs = self.signs.scaled_and_shifted(x, *batch_normalization_terms(layer))
-        path = self.quantized.paths.get(id(layer), layer.name)
+        path = self.quantized.paths.get(id(layer)) or str(layer.name)
         self.normalized.setdefault(path, []).append(outputs)
         chain = self.signs.chain(outputs)
         if chain is not None:
@@ -121,12 +121,11 @@ class Lowering:
             self.signs.note_never_minus_zero(pooled)
         chain = self.signs.chain(source)
         if chain is not None and _is_image_of(x, chain.dots):
-            pool = tuple(layer.pool_size), tuple(layer.strides)
-            if len(pool[0]) == 1:
-                pool = (1, *pool[0]), (1, *pool[1])
-            self.signs.set_chain(
-                pooled, chain.with_pool((*pool, layer.padding.upper()))
-            )
+            size, strides = tuple(layer.pool_size), tuple(layer.strides)
+            if len(size) == 1:
+                size, strides = (1, *size), (1, *strides)
+            longer = chain.with_pool((size, strides, layer.padding.upper()))
+            self.signs.set_chain(pooled, longer)
         if source is not x:
             self.signs.note_signs(outputs, pooled)
         return outputs

@@ -1,5 +1,6 @@
 """Writes quantized layers: binary ones packed, others with what is known of them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -188,7 +189,7 @@ class QuantizedLayers:
         if is_image and packed_bytes((*shape, units)) <= _LARGEST_GROWTH * flat_bytes:
             weights = weights.reshape(*shape, units)
         else:
-            image = (-1, int(np.prod(sizes)), 1, features)
+            image = (-1, math.prod(sizes), 1, features)
             if shape != image[1:]:
                 before = before.unflipped().mapped(lambda v: ops.reshape(v, image))
             weights = weights.reshape(1, 1, features, units)
@@ -229,46 +230,49 @@ class QuantizedLayers:
 
     def _float(self, layer, signs, proceed):
         """Call a layer on signs, apart from what follows its dot products."""
-        methods = {"quantize_inputs": lambda inputs: inputs}
-        parts = {
-            role.kernel: self._whole_numbers(layer, role) for role in layer.kernel_roles
-        }
-        scales = [part.scale for part in parts.values() if part is not None]
-        is_whole = None not in parts.values() and all(
-            scale is None or isinstance(layer, (QuantDense, QuantConv1D, QuantConv2D))
-            for scale in scales
-        )
-        if not is_whole or _is_channels_first(layer):
-            with replaced_methods(layer, **methods):
+        parts = self._whole_numbers(layer)
+        if parts is None:
+            with replaced_methods(layer, quantize_inputs=_unchanged):
                 return proceed(signs)
-        kernels = {
-            name: part.signs.astype(np.float32).reshape(
-                self.kernels[id(layer), name].shape
-            )
-            for name, part in parts.items()
-        }
-        methods["quantize_kernel"] = constant_kernel(layer, kernels)
-        methods["add_bias_and_activate"] = lambda outputs: outputs
-        with replaced_methods(layer, **methods):
-            dots = proceed(signs)
-        fan_in = 1
+        kernels, fan_in = {}, 1
         for role in layer.kernel_roles:
             shape = self.kernels[id(layer), role.kernel].shape
-            channels = [shape[axis] for axis in role.channel_axes]
-            fan_in *= int(np.prod(shape)) // int(np.prod(channels))
+            values = parts[role.kernel].signs.reshape(shape)
+            kernels[role.kernel] = values.astype(np.float32)
+            channels = math.prod(shape[axis] for axis in role.channel_axes)
+            fan_in *= math.prod(shape) // channels
+        with replaced_methods(
+            layer,
+            quantize_inputs=_unchanged,
+            quantize_kernel=constant_kernel(layer, kernels),
+            add_bias_and_activate=_unchanged,
+        ):
+            dots = proceed(signs)
         shape = tuple(dots.shape[1:])
         image = None
         if len(shape) <= 3 and None not in shape:
             # Poolings take images.
             image = ops.reshape(dots, (-1, *(1,) * (3 - len(shape)), *shape))
-        return _activated(layer, self._finished(layer, dots, image, scales[-1], fan_in))
+        scale = parts[layer.kernel_roles[-1].kernel].scale
+        return _activated(layer, self._finished(layer, dots, image, scale, fan_in))
 
-    def _whole_numbers(self, layer, role):
-        """Return a kernel of whole numbers and magnitudes, or None."""
-        if getattr(layer, role.quantizer) is None:
+    def _whole_numbers(self, layer) -> dict[str, PackableKernel] | None:
+        """Return kernels of whole numbers, with magnitudes of outputs, or None."""
+        if _is_channels_first(layer):
             return None
-        kernel = packable_kernel(self.kernels[id(layer), role.kernel])
-        return None if isinstance(kernel, str) else kernel
+        parts = {}
+        for role in layer.kernel_roles:
+            values = self.kernels[id(layer), role.kernel]
+            kernel = packable_kernel(values)
+            if getattr(layer, role.quantizer) is None or isinstance(kernel, str):
+                return None
+            if kernel.scale is not None and (
+                role.channel_axes != (-1,) or role is not layer.kernel_roles[-1]
+            ):
+                # Not one magnitude for each output.
+                return None
+            parts[role.kernel] = kernel
+        return parts
 
     def _finished(self, layer, outputs, dots, scale, fan_in):
         """Write what a layer does with its dot products, but for the activation.
@@ -291,6 +295,10 @@ class QuantizedLayers:
         if scale is None and bias is None:
             return outputs
         return self.signs.scaled_and_shifted(outputs, scale, bias)
+
+
+def _unchanged(x):
+    return x
 
 
 def _activated(layer, outputs):
