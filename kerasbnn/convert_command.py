@@ -1,4 +1,4 @@
-"""The command `kerasbnn convert`: a saved model as a compact .tflite file."""
+"""The command `kerasbnn convert`: a saved model as a compact file for inference."""
 
 import argparse
 import warnings
@@ -21,7 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser):
         parser: The parser.
     """
     parser.add_argument("model", type=Path, help="a model that Keras has saved")
-    parser.add_argument("output", type=Path, help="the .tflite file to write")
+    parser.add_argument(
+        "output", type=Path, help="the .tflite file to write, or the folder"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("tflite", "larq"),
+        default="tflite",
+        help="a .tflite file, or a SavedModel folder that Larq Compute Engine converts "
+        "(default: %(default)s)",
+    )
     add_input_shape_argument(parser)
     parser.add_argument("--name", help="name of the model in the file")
     parser.add_argument(
@@ -56,10 +65,14 @@ def run(arguments: argparse.Namespace) -> int:
         CommandError: The model or an argument is not usable.
     """
     check_model_file(arguments.model)
-    check_output(arguments.output)
+    if arguments.format == "tflite":
+        check_output(arguments.output)
     if arguments.output.exists() and arguments.output.samefile(arguments.model):
         raise CommandError(f"'{arguments.output}' is the model. Name another file.")
-    if arguments.output.suffix != ".tflite":
+    has_suffix = arguments.output.suffix == ".tflite"
+    if arguments.format == "larq":
+        _check_options_of_larq(arguments)
+    if arguments.format == "tflite" and not has_suffix:
         raise CommandError(
             f"'{arguments.output}' must end in .tflite, as what is written does. "
             f"Name the file '{arguments.output.with_suffix('.tflite')}'."
@@ -89,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
                 labels=labels,
                 normalization=arguments.normalization,
                 decomposition=arguments.decomposition,
+                format=arguments.format,
             )
     except (ValueError, TypeError, OSError, DelegateError) as error:
         options = ("input_shape", "labels", "name")
@@ -102,6 +116,27 @@ def run(arguments: argparse.Namespace) -> int:
             raise CommandError(str(error)) from error
     print(f"Written: {arguments.output}")
     return 0
+
+
+def _check_options_of_larq(arguments):
+    if arguments.output.suffix == ".tflite":
+        raise CommandError(
+            f"'{arguments.output}' ends in .tflite, but what is written is a folder. "
+            f"Name it '{arguments.output.with_suffix('')}'."
+        )
+    only_tflite = {
+        "--name": arguments.name,
+        "--model-version": arguments.model_version,
+        "--labels": arguments.labels,
+        "--normalization": arguments.normalization,
+        "--decomposition": None if arguments.decomposition == "int8" else "float",
+    }
+    for option, value in only_tflite.items():
+        if value is not None:
+            raise CommandError(
+                f"{option} is for .tflite files; a SavedModel for Larq Compute Engine "
+                "has no place for it. Leave it out, or use --format tflite."
+            )
 
 
 def import_convert():

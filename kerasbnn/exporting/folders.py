@@ -3,9 +3,10 @@
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from kerasbnn._written_folders import written_whole as whole_folder
 
 MODEL, PROBE, GEOMETRY, LABELS = (
     "model.tflite",
@@ -112,51 +113,5 @@ def written_whole(folder: Path, overwrite: bool) -> Iterator[Path]:
         >>> [str(path) for path in Path("models").rglob("*.txt")]
         ['models/net/1/labels.txt']
     """
-    check_replaceable(folder, overwrite)
-    made: list[Path] = []
-    try:
-        with contextlib.ExitStack() as stack:
-            try:
-                _make(folder.parent, made)
-                scratch = stack.enter_context(
-                    tempfile.TemporaryDirectory(
-                        dir=folder.parent, prefix=f".{folder.name}."
-                    )
-                )
-                new = Path(scratch, folder.name)
-                new.mkdir()
-            except OSError as error:
-                raise type(error)(
-                    f"Cannot write '{folder}': {error.strerror}. Name a folder in a "
-                    "place where you may write."
-                ) from error
-            yield new
-            check_replaceable(folder, overwrite)
-            _move(new, folder, Path(scratch, "replaced"))
-    except BaseException:
-        for path in reversed(made):
-            # Somebody else may have put something there.
-            with contextlib.suppress(OSError):
-                path.rmdir()
-        raise
-
-
-def _make(folder: Path, made: list[Path]):
-    """Make a folder and those above it; note those that were not there."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True)
-        made.append(path)
-
-
-def _move(new: Path, folder: Path, aside: Path):
-    """Put a folder in the place of another, which goes aside, or nothing changes."""
-    try:
-        if folder.exists():
-            os.rename(folder, aside)
-        os.rename(new, folder)
-    except BaseException:
-        # Such as Ctrl+C, at any line of these.
-        if aside.exists() and not folder.exists():
-            os.rename(aside, folder)
-        raise
+    with whole_folder(folder, lambda: check_replaceable(folder, overwrite)) as new:
+        yield new

@@ -1,4 +1,4 @@
-"""`convert`: from a Keras model to one compact .tflite file."""
+"""`convert`: from a Keras model to a compact .tflite file, or to one for Larq."""
 
 import contextlib
 import warnings
@@ -12,6 +12,10 @@ from kerasbnn.geometry.files import writable_path, write_bytes
 from kerasbnn.models.input_shapes import build
 from kerasbnn.models.layer_paths import checked_model
 from kerasbnn.runtime.composites import METADATA
+from kerasbnn.tflite.compute_engine import (
+    check_replaceable,
+    convert_for_compute_engine,
+)
 from kerasbnn.tflite.converted_layers import converted_layers
 from kerasbnn.tflite.finishing import (
     check_operations,
@@ -34,6 +38,7 @@ from kerasbnn.tflite.verification import (
 )
 
 DECOMPOSITIONS = ("int8", "float")
+FORMATS = ("tflite", "larq")
 
 
 def convert(
@@ -48,6 +53,7 @@ def convert(
     labels: Sequence[str] | None = None,
     normalization: Mapping[str, Any] | None = None,
     decomposition: str = "int8",
+    format: str = "tflite",
 ) -> ConversionReport:
     """Convert a model to a `.tflite` file with packed binary weights.
 
@@ -62,10 +68,14 @@ def convert(
     The file is compared with Keras before it is written, without the delegate and with
     it. The same model gives the same bytes.
 
+    With `format="larq"` a SavedModel is written instead, of which Larq Compute Engine
+    makes a file of its own with the same signs and outputs.
+
     Args:
         model: A trained Keras model, of any kind and on any backend; on JAX or PyTorch
             TensorFlow converts a saved copy in a process of its own.
-        path: Where to write the file.
+        path: Where to write the file, or with `format="larq"` the folder; one of the
+            same kind that is there is replaced.
         input_shape: Shape of one sample without the batch axis, such as `(32, 32, 3)`;
             only needed where the model does not know it, or leaves a size open.
         sample_inputs: Inputs to compare with Keras on, as `model.predict` takes them;
@@ -80,6 +90,8 @@ def convert(
         decomposition: What interpreters without the delegate multiply binary layers
             in: `"int8"`, or `"float"`, several times slower. Both are exact in LiteRT;
             `"float"` also where an interpreter does not scale signs to whole numbers.
+        format: `"tflite"`, or `"larq"` for the SavedModel, which has no place for
+            `name`, `version`, `labels`, `normalization` and `decomposition`.
 
     Returns:
         What became of each layer, in bytes and bits.
@@ -89,6 +101,7 @@ def convert(
         ValueError: An argument is not usable.
         ConversionError: The file would differ from Keras; it names the layer.
         FileNotFoundError: There is no such folder.
+        FileExistsError: A SavedModel would replace something else.
 
     Example:
         >>> import keras
@@ -112,21 +125,29 @@ def convert(
         for the dot product of bits.
     """
     checked_model(model)
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {FORMATS}. Received: {format!r}.")
     if decomposition not in DECOMPOSITIONS:
         raise ValueError(
             f"`decomposition` must be one of {DECOMPOSITIONS}. Received: "
             f"{decomposition!r}."
         )
-    path = writable_path(path)
-    options = {
-        "input_shape": input_shape,
-        "verify_samples": verify_samples,
+    only_tflite = {
         "name": name,
         "version": version,
         "labels": labels,
         "normalization": normalization,
         "decomposition": decomposition,
     }
+    options = {"input_shape": input_shape, "verify_samples": verify_samples}
+    if format == "larq":
+        _check_not_given(only_tflite)
+        options["format"] = format
+        path = Path(path)
+        check_replaceable(path)
+    else:
+        options |= only_tflite
+        path = writable_path(path)
     check_are_arrays(sample_inputs)
     build(model, input_shape)
     if keras.backend.backend() != "tensorflow":
@@ -135,6 +156,10 @@ def convert(
         )
         return ConversionReport.from_dict(values)
     with _without_notes_on_arrays():
+        if format == "larq":
+            return convert_for_compute_engine(
+                model, path, sample_inputs, input_shape, verify_samples
+            )
         return _converted(model, path, sample_inputs, **options)
 
 
@@ -182,6 +207,17 @@ def _converted(
         layers=converted_layers(model, marks, placed, stored),
         verification=checked,
     )
+
+
+def _check_not_given(only_tflite):
+    """Check that nothing is given that a SavedModel has no place for."""
+    defaults = {"decomposition": "int8"}
+    for name, value in only_tflite.items():
+        if value != defaults.get(name):
+            raise ValueError(
+                f"`{name}` is for .tflite files; a SavedModel for Larq Compute Engine "
+                "has no place for it. Leave it out, or use format='tflite'."
+            )
 
 
 @contextlib.contextmanager

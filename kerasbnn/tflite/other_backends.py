@@ -55,8 +55,10 @@ def run_in_tensorflow(
             "task": task,
             "path": str(path.absolute()),
             "samples": samples,
-            "options": {**options, "name": options["name"] or model.name},
+            "options": dict(options),
         }
+        if "name" in options:
+            request["options"]["name"] = options["name"] or model.name
         (files / _REQUEST).write_bytes(pickle.dumps(request))
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
         environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

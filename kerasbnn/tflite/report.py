@@ -84,6 +84,8 @@ class ConversionReport(TableReport):
             weights, in the order of the calls.
         verification: What the comparison with Keras has found; None where it was
             turned off.
+        format: `"tflite"`, or `"larq"`, where `path` is the folder of a SavedModel and
+            the bytes of layers are those in the file that Larq Compute Engine makes.
     """
 
     model: str
@@ -92,6 +94,7 @@ class ConversionReport(TableReport):
     float32_bytes: int
     layers: tuple[ConvertedLayer, ...] = field(repr=False)
     verification: Verification | None = None
+    format: str = "tflite"
 
     @property
     def compression_ratio(self) -> float:
@@ -142,6 +145,7 @@ class ConversionReport(TableReport):
             float32_bytes=values["float32_bytes"],
             layers=layers,
             verification=None if checked is None else Verification(**checked),
+            format=values["format"],
         )
 
     def _table(self):
@@ -162,7 +166,10 @@ def _rendered(report):
         padding=(0, 1),
         collapse_padding=True,
     )
-    table.add_column("Layer (type)", "File", overflow="fold")
+    is_larq = report.format == "larq"
+    table.add_column(
+        "Layer (type)", "SavedModel" if is_larq else "File", overflow="fold"
+    )
     table.add_column("Weights", overflow="fold")
     table.add_column("In", overflow="fold")
     table.add_column("Out", overflow="fold")
@@ -201,6 +208,9 @@ def _notes(report):
     grid = Table.grid(padding=(0, 2))
     size = f"{byte_size(report.bytes)}, {_times(report.compression_ratio)} than the "
     grid.add_row(Text("Size", style="bold"), Text(f"{size}float32 weights"))
+    if report.format == "larq" and report.has_packed:
+        text = "bytes of packed layers are those in the file of Larq Compute Engine"
+        grid.add_row(Text("Bytes", style="bold"), Text(text))
     if not report.has_packed:
         text = Text("no binary layer: nothing is packed")
         grid.add_row(Text("Packed", style="bold"), text)
@@ -213,7 +223,7 @@ def _notes(report):
     if checked is None:
         text = Text("turned off")
     else:
-        text = Text(_verified(checked, report.has_packed))
+        text = Text(_verified(checked, report))
     grid.add_row(Text("Compared with Keras", style="bold"), text)
     return [grid]
 
@@ -224,13 +234,15 @@ def _times(ratio):
     return f"{ratio:.1f} times smaller"
 
 
-def _verified(checked, has_packed):
+def _verified(checked, report):
     with_delegate = (
         f", without and with the delegate ({checked.delegate})"
         if checked.delegate
         else ", without the delegate, which is not there"
     )
-    text = f"{checked.samples} samples{with_delegate if has_packed else ''}: "
+    if report.format == "larq":
+        with_delegate = ", in TensorFlow"
+    text = f"{checked.samples} samples{with_delegate if report.has_packed else ''}: "
     if checked.decisions:
         text += f"{checked.decisions:,} signs, "
         text += f"{checked.near_ties:,} of them different at ties within rounding; "

@@ -2,6 +2,8 @@
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -12,7 +14,7 @@ from kerasbnn.models.input_shapes import symbolic_inputs
 from kerasbnn.runtime import delegate
 from kerasbnn.runtime.bitpacking import unpack_bits
 from kerasbnn.runtime.composites import BITS
-from kerasbnn.tflite.decisions import decisions_of_keras
+from kerasbnn.tflite.decisions import Decisions, decisions_of_keras
 from kerasbnn.tflite.errors import ConversionError
 from kerasbnn.tflite.fusion import Placed
 from kerasbnn.tflite.report import Verification
@@ -22,6 +24,19 @@ DEFAULT_SAMPLES = 4
 
 # Of float32 rounding, relative to the largest output.
 TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class FoundSigns:
+    """What a converted model takes the signs of in one call of a layer.
+
+    Attributes:
+        path: Path of the layer.
+        is_negative: Boolean array `(samples, ...)`, with channels last.
+    """
+
+    path: str
+    is_negative: np.ndarray
 
 
 def default_samples(
@@ -156,12 +171,12 @@ def verify(
     decided = decisions_of_keras(model, *inputs)
     names = input_names(model, keras.tree.flatten((args, kwargs)))
     named = dict(zip(names, samples, strict=True))
-    compared = _compare(_Run(content, named, None), *decided, placed)
+    compared = _Run(content, named, None).compare(placed, decided, "the decomposition")
     library = delegate.load_if_usable() if has_packed else None
     if library is None:
         return compared
-    with_delegate = _compare(
-        _Run(content, named, library), *decided, placed, "the delegate"
+    with_delegate = _Run(content, named, library).compare(
+        placed, decided, "the delegate"
     )
     return dataclasses.replace(
         compared,
@@ -193,23 +208,57 @@ class _Run:
             kept = {k: v for k, v in inputs.items() if k in details["inputs"]}
             self.outputs = runner(**kept)
 
-    def signs(self, placed, samples):
-        """Return where the inputs of a composite are negative, `(samples, ...)`."""
+    def compare(self, placed, decided, by):
+        """Compare with Keras."""
+        signs = [
+            FoundSigns(one.chain.mark.path, self.is_negative(one))
+            for one in placed
+            if one.chain.is_binary
+        ]
+        last = placed[-1].chain.mark.path if placed else None
+        return compare_with_keras(signs, self.outputs, decided, by, last)
+
+    def is_negative(self, placed):
+        """Return where the inputs of a composite are negative."""
         values = self.interpreter.get_tensor(placed.operator.inputs[0])
         if placed.composite.input == BITS:
             values = unpack_bits(values, placed.composite.in_channels)
-        return values.reshape(samples, -1) < 0
+        return values < 0
 
 
-def _compare(run, decisions, outputs, step_ties, placed, by="the decomposition"):
-    """Compare sign by sign, in the order of the layers, then the outputs."""
+def compare_with_keras(
+    signs: Sequence[FoundSigns],
+    found_outputs: dict[str, np.ndarray],
+    decided: tuple[list[Decisions], dict[str, np.ndarray], np.ndarray],
+    by: str,
+    last: str | None = None,
+) -> Verification:
+    """Compare sign by sign, in the order of the layers, then the outputs.
+
+    Args:
+        signs: What the converted model takes the signs of, in order.
+        found_outputs: Its outputs by name.
+        decided: What `decisions_of_keras` returns.
+        by: What has computed them, as the end of "computed by".
+        last: Path of the last layer that takes signs; by default the last of `signs`.
+
+    Returns:
+        What was compared.
+
+    Raises:
+        ConversionError: The converted model computes something else.
+    """
+    decisions, outputs, step_ties = decided
+    if last is None and signs:
+        last = signs[-1].path
     samples = len(next(iter(outputs.values())))
     # A sample in which a tie fell the other way is of no use further on.
     alike = np.ones(samples, bool)
     compared = near_ties = 0
-    for mine, theirs in _pairs(decisions, placed):
+    for mine, theirs in _pairs(decisions, signs):
         values = theirs.values.reshape(samples, -1)
-        differs = (run.signs(mine, samples) != (values < 0)) & alike[:, np.newaxis]
+        is_negative = mine.is_negative.reshape(samples, -1)
+        differs = (is_negative != (values < 0)) & alike[:, np.newaxis]
         ties = theirs.near_zero.reshape(samples, -1)
         ties = ties | theirs.ties_before[:, np.newaxis]
         if (differs & ~ties).any():
@@ -224,7 +273,7 @@ def _compare(run, decisions, outputs, step_ties, placed, by="the decomposition")
         near_ties += int(differs.sum())
         alike &= ~differs.any(axis=1)
     for name, expected in outputs.items():
-        found = run.outputs[name].reshape(expected.shape)
+        found = found_outputs[name].reshape(expected.shape)
         with np.errstate(invalid="ignore"):
             fits = np.abs(found - expected) <= _bound(expected)
         fallen = step_ties & alike & ~fits.reshape(samples, -1).all(axis=1)
@@ -232,7 +281,7 @@ def _compare(run, decisions, outputs, step_ties, placed, by="the decomposition")
         alike &= ~fallen
     largest, same = 0.0, alike.copy()
     for name, expected in outputs.items():
-        found = run.outputs[name].reshape(expected.shape)
+        found = found_outputs[name].reshape(expected.shape)
         if not alike.any():
             break
         with np.errstate(invalid="ignore"):
@@ -240,7 +289,6 @@ def _compare(run, decisions, outputs, step_ties, placed, by="the decomposition")
         largest = max(largest, float(difference.max(initial=0.0)))
         bound = _bound(expected)
         if not difference.max(initial=0.0) <= bound:
-            last = placed[-1].chain.mark.path if placed else None
             raise ConversionError(
                 f"Output '{name}' would differ from that of Keras by "
                 f"{difference.max():.3g}, computed by {by}, while all signs before it "
@@ -267,14 +315,11 @@ def _bound(expected):
     return TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0.0)))
 
 
-def _pairs(decisions, placed):
-    """Pair composites with the calls of their layers, in order."""
+def _pairs(decisions, signs):
+    """Pair what a converted model decides with the calls of layers, in order."""
     waiting = list(decisions)
-    for mine in placed:
-        if not mine.chain.is_binary:
-            continue
-        path = mine.chain.mark.path
-        theirs = next((d for d in waiting if d.path == path), None)
+    for mine in signs:
+        theirs = next((d for d in waiting if d.path == mine.path), None)
         if theirs is not None:
             waiting.remove(theirs)
             yield mine, theirs

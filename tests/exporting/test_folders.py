@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 import kerasbnn
-from kerasbnn import QuantDense
+from kerasbnn import QuantDense, _written_folders
 from kerasbnn.exporting import folders
 from kerasbnn.tflite import ConversionError
 from tests.helpers.converting import BINARY, SIGNS, trained
@@ -223,7 +223,7 @@ def test_what_could_not_be_replaced_comes_back(tmp_path):
     old.mkdir()
     (old / "model.tflite").write_text("old")
     with pytest.raises(FileNotFoundError):
-        folders._move(tmp_path / "not there", old, tmp_path / "aside")
+        _written_folders._move(tmp_path / "not there", old, tmp_path / "aside")
     assert tree(tmp_path) == {"old": None, "old/model.tflite": b"old"}
 
 
