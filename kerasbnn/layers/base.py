@@ -128,16 +128,27 @@ class QuantizedLayer(keras.layers.Layer):
         for role in self.kernel_roles:
             if getattr(self, role.quantizer) is None:
                 continue
-            kind = "" if role.kernel == "kernel" else f"{role.kernel}_"
             kernel = getattr(self, role.kernel)
             is_binary = getattr(getattr(self, role.quantizer), "precision", None) == 1
-            metric = FlipRatio(
-                name=f"{self.name}_{kind}flip_ratio",
-                values_dtype="int8" if is_binary else kernel.dtype,
-            )
+            metric = self.make_flip_ratio(role, "int8" if is_binary else kernel.dtype)
             # Tracked here as a layer, since a metric does not track its own.
             self._flip_states.append(metric.build(kernel.shape))
             self.flip_ratios[role.kernel] = metric
+
+    def make_flip_ratio(self, role, values_dtype):
+        """Return the metric of one kernel, not built yet.
+
+        Args:
+            role: The kernel.
+            values_dtype: Dtype to compare its values in.
+
+        Returns:
+            A `FlipRatio` with the name that it has in the history of `fit`.
+        """
+        kind = "" if role.kernel == "kernel" else f"{role.kernel}_"
+        return FlipRatio(
+            name=f"{self.name}_{kind}flip_ratio", values_dtype=values_dtype
+        )
 
     def quantize_inputs(self, inputs):
         """Return the inputs as the layer's operation sees them.

@@ -253,7 +253,7 @@ class _Lowering:
                 layer, composite, values, pointwise, x, "pointwise_kernel"
             )
 
-        return _as_2d(layer, x, pointwise.signs, emit)
+        return _as_2d(layer, x, pointwise.signs, emit, pads=False)
 
     def _emit_dot(self, layer, composite, values, kernel, x, role="kernel"):
         bias = None
@@ -309,7 +309,7 @@ def batch_normalization_terms(layer) -> tuple[np.ndarray, np.ndarray]:
         return inverse.numpy(), shift.numpy()
 
 
-def _as_2d(layer, x, signs, emit):
+def _as_2d(layer, x, signs, emit, pads=True):
     """Emit a convolution of any layout as one of images with channels last.
 
     Args:
@@ -317,6 +317,7 @@ def _as_2d(layer, x, signs, emit):
         x: Its quantized inputs.
         signs: Its kernel, with the spatial axes first.
         emit: Function of the inputs, the fields of a `Composite` and the kernel.
+        pads: Whether this is the step at which a causal convolution pads.
 
     Returns:
         The outputs in the layer's layout.
@@ -327,7 +328,7 @@ def _as_2d(layer, x, signs, emit):
         x = ops.moveaxis(x, 1, -1)
     strides, dilations = list(layer.strides), list(layer.dilation_rate)
     taps = list(layer.kernel_size)
-    if layer.padding == "causal":
+    if pads and layer.padding == "causal":
         reach = (taps[0] - 1) * dilations[0]
         x = ops.pad(
             x, [(0, 0), (reach, 0), (0, 0)], constant_values=float(layer.pad_values)
