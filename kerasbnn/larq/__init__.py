@@ -19,14 +19,18 @@ from kerasbnn.larq import (
     utils,
 )
 from kerasbnn.larq.aliases import custom_objects, register_aliases
+from kerasbnn.larq.weight_files import LayerMatch, LoadedWeights, load_weights
 
 __all__ = [
+    "LayerMatch",
+    "LoadedWeights",
     "activations",
     "callbacks",
     "constraints",
     "context",
     "custom_objects",
     "layers",
+    "load_weights",
     "math",
     "metrics",
     "models",
