@@ -1,8 +1,8 @@
 """Imports the libraries in every order, each in a process that has seen no other order.
 
-`python import_orders.py FILE` appends a line of JSON to the file for each order. A process
-that has imported some of them forks one for each of those that are left, so that what
-takes long is imported few times.
+`python import_orders.py FILE` appends a line of JSON to the file for each order. A
+process that has imported some of them forks one for each of those that are left, so
+that what takes long is imported few times.
 """
 
 import importlib
@@ -64,9 +64,9 @@ def report(order):
     inherited = subprocess.run(
         ["sh", "-c", f"echo ${{{VARIABLE}-unset}}"], capture_output=True, text=True
     )
+    import keras
     import tensorflow as tf
 
-    import keras
     import kerasbnn
 
     before = os.environ.get(VARIABLE)
