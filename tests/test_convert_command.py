@@ -206,3 +206,36 @@ def test_in_a_process_of_its_own_it_prints_nothing_else(folder):
     assert printed.startswith("Converted: net to")
     assert printed.rstrip().endswith("m.tflite")
     assert "TensorFlow" not in printed.replace("converted by TensorFlow", "")
+
+
+def test_it_writes_a_folder_for_larq_compute_engine(folder, capsys):
+    options = ["--format", "larq", "--json", "report.json"]
+    assert main(["convert", "model.keras", "exported", *options]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.splitlines()[-1] == "Written: exported"
+    assert (folder / "exported" / "saved_model.pb").is_file()
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    packed = [layer["name"] for layer in report["layers"] if layer["packed"]]
+    assert (report["format"], packed) == ("larq", ["dense"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.tflite"], "ends in .tflite, but what is written is a folder"),
+        (["exported", "--name", "it"], "--name is for .tflite files"),
+        (["exported", "--model-version", "1"], "--model-version is for .tflite"),
+        (["exported", "--labels", "labels.txt"], "--labels is for .tflite files"),
+        (["exported", "--normalization", "0,1"], "--normalization is for .tflite"),
+        (["exported", "--decomposition", "float"], "--decomposition is for .tflite"),
+        (["labels.txt"], "is a file or a link, but a SavedModel is a folder"),
+        (["no/exported"], "there is no folder 'no'"),
+    ],
+)
+def test_what_does_not_fit_a_folder_is_refused(folder, capsys, arguments, message):
+    before = sorted(path.name for path in folder.iterdir())
+    command = ["convert", "model.keras", *arguments, "--format", "larq"]
+    assert main(command) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert sorted(path.name for path in folder.iterdir()) == before

@@ -126,3 +126,16 @@ def test_without_tensorflow_it_says_what_to_install(trained, tmp_path, monkeypat
     with pytest.raises(ConversionError, match=r"no tensorflow.*pip install.*tflite"):
         kerasbnn.convert(trained, tmp_path / "model.tflite")
     assert not (tmp_path / "model.tflite").exists()
+
+
+def test_a_saved_model_for_larq_compute_engine(trained, tmp_path):
+    folder = tmp_path / "model"
+    report = kerasbnn.convert(
+        trained, folder, format="larq", sample_inputs=samples_for(trained, 9)
+    )
+    assert report.path == str(folder)
+    assert (report.format, report.verification.samples) == ("larq", 9)
+    packed = [layer.name for layer in report.layers if layer.packed]
+    assert packed == ["dense", "head"]
+    assert report.verification.near_ties == 0
+    assert (folder / "saved_model.pb").is_file()

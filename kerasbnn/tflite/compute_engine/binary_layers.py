@@ -1,12 +1,12 @@
 """Writes binary layers as convolutions that Larq Compute Engine packs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kerasbnn.tflite.compute_engine import operations
-from kerasbnn.tflite.compute_engine.signs import BeforeSign, Signs
+from kerasbnn.tflite.compute_engine.signs import BeforeSign
 
 WORD = 32
 
@@ -70,13 +70,10 @@ def reason_against_groups(groups: int, channels: int) -> str | None:
     )
 
 
-def binary_convolution(
-    signs: Signs, before: BeforeSign, kernel: np.ndarray, window: Window
-) -> Any:
+def binary_convolution(before: BeforeSign, kernel: np.ndarray, window: Window) -> Any:
     """Write a convolution of signs.
 
     Args:
-        signs: What is known of the tensors.
         before: What decides on the signs, `(batch, height, width, channels)`.
         kernel: Array of -1 and 1, `(height, width, channels in a group, filters)`.
         window: How it moves.
@@ -86,36 +83,33 @@ def binary_convolution(
     """
     import tensorflow as tf
 
-    is_padded = window.pads is not None and window.pads != ((0, 0), (0, 0))
-    if before.flips is not None:
-        if is_padded or window.groups > 1:
-            before = before.unflipped()
-        else:
-            # What the sign has turned, the weights turn back.
-            kernel = kernel * before.flips[:, np.newaxis]
-            before = BeforeSign(before.values, None, before.is_exact)
-    padding = "SAME" if window.pads is None else "VALID"
     pads = None
-    if is_padded:
-        pads = [(0, 0), *(window.pads or ()), (0, 0)]
-    outputs = []
-    values = tf.split(before.values, window.groups, axis=-1)
-    if window.groups == 1:
-        values = [before.values]
-    for part, weights in zip(
-        values, np.split(kernel, window.groups, axis=-1), strict=True
-    ):
+    if window.pads is not None and any(map(any, window.pads)):
+        pads = [(0, 0), *window.pads, (0, 0)]
+    if before.flips is not None and (pads is not None or window.groups > 1):
+        before = before.unflipped()
+    elif before.flips is not None:
+        # What the sign has turned, the weights turn back.
+        kernel = kernel * before.flips[:, np.newaxis]
+        before = before.without_flips
+    parts = [before]
+    if window.groups > 1:
         # A part of signs would not be recognised, but the signs of a part are.
-        mine = BeforeSign(part, None, before.is_exact)
-        if pads is not None and not _is_recognised_padding(window, before, kernel):
-            mine = mine.mapped(
-                lambda x: tf.pad(x, pads, constant_values=float(window.pad_value))
-            )
-            x = signs.recognised(mine)
+        values = tf.split(before.values, window.groups, axis=-1)
+        parts = [replace(before, values=part) for part in values]
+    outputs = []
+    for part, weights in zip(
+        parts, np.split(kernel, window.groups, axis=-1), strict=True
+    ):
+        if pads is None:
+            x = part.recognised
+        elif _is_recognised_padding(window, before, kernel):
+            x = tf.pad(part.recognised, pads, constant_values=1.0)
         else:
-            x = signs.recognised(mine)
-            if pads is not None:
-                x = tf.pad(x, pads, constant_values=1.0)
+            value = float(window.pad_value)
+            values = tf.pad(part.values, pads, constant_values=value)
+            x = replace(part, values=values).recognised
+        padding = "SAME" if window.pads is None else "VALID"
         outputs.append(
             operations.binary_convolution(
                 x, weights, window.strides, window.dilations, padding

@@ -86,7 +86,8 @@ class _Graph:
 def _binary(calls, layer, lowering, graph):
     call = calls[0]
     writes_bits = all(
-        not one.zero_padded and graph.writes_bits(one.dots) for one in calls
+        not one.zero_padded and one.convolutions == 1 and graph.writes_bits(one.dots)
+        for one in calls
     )
     fused = [
         path

@@ -193,7 +193,7 @@ class QuantizedLayers:
             if shape != image[1:]:
                 before = before.unflipped().mapped(lambda v: ops.reshape(v, image))
             weights = weights.reshape(1, 1, features, units)
-        dots = binary_convolution(self.signs, before, weights, Window())
+        dots = binary_convolution(before, weights, Window())
         self.binary.append(
             BinaryCall(self.paths[id(layer)], dots, weights.shape, 1, False)
         )
@@ -214,7 +214,7 @@ class QuantizedLayers:
         window = Window(
             strides, dilations, pads, int(layer.pad_values) or 1, layer.groups
         )
-        dots = binary_convolution(self.signs, before, weights, window)
+        dots = binary_convolution(before, weights, window)
         self.binary.append(
             BinaryCall(
                 self.paths[id(layer)], dots, weights.shape, layer.groups, pads is None

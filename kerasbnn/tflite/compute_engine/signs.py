@@ -1,7 +1,8 @@
 """Follows chains and signs through the calls of a model, and writes signs."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -19,19 +20,29 @@ class BeforeSign:
         values: The tensor; with channels last, where it comes from a chain.
         flips: Array `(channels,)` of -1 where the opposite of the sign is meant, else
             1; None where all are 1.
-        is_exact: Whether no value is 0.
+        never_minus_zero: Whether no value is -0.
     """
 
     values: Any
     flips: np.ndarray | None = None
-    is_exact: bool = False
+    never_minus_zero: bool = False
 
     def unflipped(self) -> "BeforeSign":
         """Return the same with the values' own signs."""
         if self.flips is None:
             return self
         values = operations.scaled_and_shifted(self.values, self.flips, None)
-        return BeforeSign(values, None, self.is_exact)
+        return BeforeSign(values, None, self.never_minus_zero)
+
+    @cached_property
+    def without_flips(self) -> "BeforeSign":
+        """The same values, whose flips are left to the caller."""
+        return self if self.flips is None else replace(self, flips=None)
+
+    @cached_property
+    def recognised(self):
+        """Signs of the values, once for all who read them, that become bits."""
+        return operations.recognised_signs(self.values, self.never_minus_zero)
 
     def mapped(self, function) -> "BeforeSign":
         """Return the same with other values.
@@ -39,7 +50,7 @@ class BeforeSign:
         Args:
             function: What is done to the values.
         """
-        return BeforeSign(function(self.values), self.flips, self.is_exact)
+        return replace(self, values=function(self.values))
 
 
 class Signs:
@@ -179,7 +190,7 @@ class Signs:
         x = self.source(x)
         chain = self.chain(x)
         if chain is None:
-            return BeforeSign(x)
+            return BeforeSign(x, None, self.is_never_minus_zero(x))
         if id(x) not in self._before:
             found = decision(chain)
             values = operations.scaled_and_shifted(
@@ -190,21 +201,9 @@ class Signs:
             )
             if chain.pool is not None:
                 values = operations.max_pooling(values, chain.pool)
-            before = BeforeSign(values, found.flips, is_exact=True)
+            before = BeforeSign(values, found.flips, never_minus_zero=True)
             self._before[id(x)] = (x, before)
         return self._before[id(x)][1]
-
-    def recognised(self, before: BeforeSign):
-        """Write signs that become bits.
-
-        Args:
-            before: What decides; its flips are left to the caller.
-
-        Returns:
-            The signs.
-        """
-        safe = before.is_exact or self.is_never_minus_zero(before.values)
-        return operations.recognised_signs(before.values, safe)
 
     def plain(self, x):
         """Write the signs of a tensor as floats.
