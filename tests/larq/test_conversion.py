@@ -45,6 +45,8 @@ def test_a_file_packs_all_but_locally_connected_layers(tmp_path):
     packed = {layer.type: layer.packed for layer in report.layers}
     assert packed == {
         "QuantConv2D": True,
+        # Alone, since a layer of floats comes next.
+        "BatchNormalization": False,
         "QuantLocallyConnected2D": False,
         "QuantDense": True,
     }
@@ -106,7 +108,6 @@ def test_kerasbnns_own_tools_know_the_layers():
                 )
     x = np.random.default_rng(0).normal(size=(16, 8, 8, 2)).astype("float32")
     report = kerasbnn.audit(model, x, verbose=0)
-    audited = {layer.name for layer in report.layers}
-    assert {"quant_conv2d", "quant_dense"} <= {
-        name.rstrip("_0123456789") for name in audited
-    }
+    audited = " ".join(layer.name for layer in report.layers)
+    assert "quant_conv2d" in audited
+    assert "quant_dense" in audited
