@@ -14,6 +14,11 @@ from pathlib import Path
 from kerasbnn._errors import CommandError
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# What Keras says of a class that it does not know; the second wording is that of files
+# in the older format.
+_UNKNOWN = re.compile(
+    r"Could not locate (?:class|function) '([^']+)'|Unknown [a-z ]+: '?(\w+)"
+)
 
 
 def start_keras(extra: str | None = None):
@@ -113,7 +118,14 @@ def load_model(path: Path, function: str):
     import keras
 
     try:
-        return keras.models.load_model(path, compile=False)
+        try:
+            return keras.models.load_model(path, compile=False)
+        except Exception as error:
+            if not _UNKNOWN.search(str(error)):
+                raise
+            # Those classes alone are not known to Keras as soon as kerasbnn is there.
+            importlib.import_module("kerasbnn.larq")
+            return keras.models.load_model(path, compile=False)
     except Exception as error:
         # Whatever it is, from a damaged file to a class of the user's: no model.
         raise CommandError(
@@ -123,12 +135,11 @@ def load_model(path: Path, function: str):
 
 def _reason(error, function):
     text = " ".join(str(error).split())
-    unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", text)
-    # The wording of files in the older format.
-    unknown = unknown or re.search(r"Unknown [a-z ]+: '?(\w+)", text)
+    unknown = _UNKNOWN.search(text)
     if unknown:
+        name = unknown[1] or unknown[2]
         return (
-            f"it uses '{unknown[1]}', which is not known here. Load it in Python with "
+            f"it uses '{name}', which is not known here. Load it in Python with "
             "keras.models.load_model(..., custom_objects=...) and call "
             f"kerasbnn.{function}(model)."
         )

@@ -2,6 +2,7 @@
 
 import inspect
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
@@ -81,7 +82,7 @@ class HyperparameterScheduler(keras.callbacks.Callback):
             )
         self.schedule = schedule
         self.hyperparameter = hyperparameter
-        self.optimizer = optimizer
+        self.optimizer: Any = optimizer
         self.update_freq = update_freq
         self.verbose = verbose
         self.log_name = log_name or hyperparameter

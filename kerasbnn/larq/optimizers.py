@@ -143,9 +143,10 @@ class CaseOptimizer(optimizers.CaseOptimizer):
 
         Those that are not trained are left out.
         """
-        if not self.built:
+        assignment = self._assignment()
+        if not self.built or assignment is None:
             return None
-        pairs = zip(self._trainable_variables, self._assignment(), strict=True)
+        pairs = zip(self._trainable_variables, assignment, strict=True)
         return {
             variable.path: index
             for variable, index in pairs

@@ -45,6 +45,7 @@ __all__ = [
 
 DoReFaQuantizer = DoReFa
 NoOpQuantizer = NoOp
+serialize = quantizers.serialize
 QuantizerType = Quantizer | Callable[[Any], Any]
 
 

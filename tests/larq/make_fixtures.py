@@ -216,6 +216,8 @@ def flip_ratio(arrays):
 
 def network(seed, **first):
     """Two dense layers, weights drawn by numpy, and data."""
+    # Names begin to count anew.
+    tf.keras.backend.clear_session()
     rng = np.random.default_rng(seed)
     x, labels = cases.digits(24, 6, 3, rng)
     model = tf.keras.Sequential(
@@ -259,7 +261,10 @@ def training(arrays, figures):
             key: [float(value) for value in row] for key, row in history.history.items()
         }
 
-    model, x, labels = network(4, kernel_quantizer="ste_sign")
+    with lq.context.metrics_scope(["flip_ratio"]):
+        model, x, labels = network(
+            4, kernel_quantizer="ste_sign", input_quantizer="ste_sign"
+        )
     model.compile(legacy("SGD", learning_rate=0.3), LOSS)
     record("flips", model, x, labels, batch_size=6, epochs=4, validation_split=0.25)
 

@@ -57,20 +57,20 @@ def test_weights_are_quantized_inside_and_latent_outside():
     same(model.get_weights(), LATENT)
 
 
-@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5"])
+@pytest.mark.parametrize("file", ["model.keras", "model.h5", "model.weights.h5"])
 def test_files_written_inside_hold_quantized_weights(file, tmp_path):
     model = make()
     path = tmp_path / file
     with lq.context.quantized_scope(True):
-        if file.endswith(".keras"):
-            model.save(path)
-        else:
+        if "weights" in file:
             model.save_weights(path)
-    if file.endswith(".keras"):
-        again = keras.models.load_model(path)
-    else:
+        else:
+            model.save(path)
+    if "weights" in file:
         again = make()
         again.load_weights(path)
+    else:
+        again = keras.models.load_model(path)
     same(again.get_weights(), QUANTIZED)
     same(model.get_weights(), LATENT)
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 2)).astype("float32")

@@ -30,10 +30,12 @@ class LarqLayer(QuantizedLayer):
     """
 
     def __init__(self, **kwargs):
-        kwargs["input_quantizer"] = quantizers.get(kwargs.get("input_quantizer"))
+        # In this order, as the numbers in quantizers' names, and so in those of their
+        # metrics, go by it.
         for role in self.kernel_roles:
             identifier = kwargs.get(role.quantizer)
             kwargs[role.quantizer] = quantizers.get_kernel_quantizer(identifier)
+        kwargs["input_quantizer"] = quantizers.get(kwargs.get("input_quantizer"))
         activation = kwargs.get("activation")
         if isinstance(activation, str) and activation in ACTIVATIONS:
             kwargs["activation"] = ACTIVATIONS[activation]

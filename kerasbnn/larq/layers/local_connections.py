@@ -233,11 +233,13 @@ class LocallyConnected(keras.layers.Layer):
 
 def _checked_sizes(name, value, rank):
     sizes = (value,) * rank if isinstance(value, numbers.Integral) else tuple(value)
-    if len(sizes) != rank or not all(
-        isinstance(size, numbers.Integral) and size > 0 for size in sizes
-    ):
+    try:
+        checked = tuple(checked_count(name, size) for size in sizes)
+    except (TypeError, ValueError):
+        checked = ()
+    if len(checked) != rank:
         raise ValueError(
             f"`{name}` must be a positive integer, or {rank} of them. Received: "
             f"{value!r}."
         )
-    return tuple(int(size) for size in sizes)
+    return checked
