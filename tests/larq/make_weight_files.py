@@ -2,7 +2,7 @@
 
 Run it in an environment of larq 0.14, TensorFlow 2.16 and tf_keras:
 
-    TF_USE_LEGACY_KERAS=1 python tests/larq/make_weight_files.py
+    python tests/larq/make_weight_files.py [NAME ...]
 
 HDF5 files are mostly empty space, so each network's are in one archive, byte by byte as
 Larq has written them.
@@ -25,6 +25,8 @@ import tensorflow as tf  # noqa: E402
 
 from tests.larq.weight_networks import INPUT_SHAPES, NETWORKS  # noqa: E402
 
+# So many that the outputs depend on every weight, even through many signs.
+SAMPLES = 32
 FORMATS = ("model.h5", "only.h5", "model.keras", "only.weights.h5")
 
 
@@ -32,34 +34,34 @@ def main():
     """Build, train a little, and save every network in every format."""
     FOLDER.mkdir(exist_ok=True)
     for seed, name in enumerate(NETWORKS):
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             save_network(name, seed, Path(folder))
-            with zipfile.ZipFile(FOLDER / f"{name}.zip", "w") as archive:
-                for path in sorted(Path(folder).rglob("*")):
-                    # A fixed date: the same files make the same archive.
-                    entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
-                    entry.compress_type = zipfile.ZIP_LZMA
-                    archive.writestr(entry, path.read_bytes())
+            with zipfile.ZipFile(
+                FOLDER / f"{name}.zip", "w", zipfile.ZIP_LZMA
+            ) as zipped:
+                for path in sorted(Path(folder).iterdir()):
+                    zipped.write(path, path.name)
         print(name, (FOLDER / f"{name}.zip").stat().st_size)
 
 
 def save_network(name, seed, folder):
     """Save one network with inputs and the outputs of Larq."""
     keras = tf.keras
+    keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     generator = np.random.default_rng(seed)
     metrics = ["flip_ratio"] if name == "flips" else []
     with larq.context.metrics_scope(metrics):
         model = NETWORKS[name](keras, larq.layers)
-    inputs = generator.normal(size=(7, *INPUT_SHAPES[name])).astype("float32")
+    inputs = generator.normal(size=(SAMPLES, *INPUT_SHAPES[name])).astype("float32")
     targets = generator.normal(size=model(inputs).shape)
     if name in ("dense", "flips"):
         model.compile("adam", "mse", metrics=["mae"])
-        model.fit(inputs, targets, epochs=3, batch_size=3, verbose=0)
+        model.fit(inputs, targets, epochs=3, verbose=0)
     for weight in model.weights:
-        low = 0.3 if "variance" in weight.name else -1.0
-        values = generator.uniform(low, 1.5, size=weight.shape)
-        weight.assign(values.astype("float32"))
+        weight.assign(random_values(generator, weight).astype("float32"))
     outputs = model.predict(inputs, verbose=0)
     np.savez(folder / "sample.npz", inputs=inputs, outputs=outputs)
     for file in FORMATS:
@@ -73,6 +75,14 @@ def save_network(name, seed, folder):
             model.save_weights(folder / "quantized.h5")
             model.save(folder / "quantized.keras")
         model.save_weights(folder / "checkpoint_of_tf", save_format="tf")
+
+
+def random_values(generator, weight):
+    """Return values with which binary layers do not all yield the same sign."""
+    if "variance" in weight.name or "gamma" in weight.name:
+        return generator.uniform(0.4, 1.6, size=weight.shape)
+    # What is added to sums of signs changes their sign only if it is larger than 1.
+    return generator.normal(scale=3 if "bias" in weight.name else 1, size=weight.shape)
 
 
 if __name__ == "__main__":

@@ -45,9 +45,13 @@ def convolutional(keras, quant):
             keras.layers.MaxPooling2D(2),
             keras.layers.PReLU(shared_axes=[1, 2]),
             keras.layers.Reshape((4, 4)),
-            quant.QuantConv1D(3, 2, padding="causal", **BINARY),
+            quant.QuantConv1D(3, 2, padding="causal", **KERNEL_ONLY),
             keras.layers.Flatten(),
-            quant.QuantDense(3, kernel_quantizer="magnitude_aware_sign"),
+            quant.QuantDense(
+                3,
+                kernel_quantizer="magnitude_aware_sign",
+                kernel_constraint="weight_clip",
+            ),
         ]
     )
 
@@ -98,12 +102,12 @@ def transposed(keras, quant):
 
 
 def residual(keras, quant):
-    """Nested models, a layer and a model that are used twice, residual sums."""
+    """Nested models, what is used twice or frozen or has no trainable weights, sums."""
 
     def block(name=None):
         inputs = keras.Input((8,))
         outputs = keras.layers.BatchNormalization(center=False, scale=False)(inputs)
-        outputs = quant.QuantDense(8, **BINARY)(outputs)
+        outputs = quant.QuantDense(8, trainable=False, **BINARY)(outputs)
         outputs = keras.layers.BatchNormalization()(outputs)
         outputs = quant.QuantDense(8, **BINARY)(outputs)
         outputs = keras.layers.BatchNormalization(scale=False, center=False)(outputs)
@@ -157,7 +161,7 @@ def many(keras, quant):
     layers = [keras.Input((5,))]
     for _ in range(12):
         layers += [
-            quant.QuantDense(5, **BINARY),
+            quant.QuantDense(5, **KERNEL_ONLY),
             keras.layers.BatchNormalization(),
         ]
     return keras.Sequential([*layers, keras.layers.Dense(2, name="dense_10")])

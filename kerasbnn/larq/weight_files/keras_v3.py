@@ -17,6 +17,11 @@ from kerasbnn.larq.weight_files.names import class_base, split_number
 
 # As tf_keras calls the list of a model's layers, by version.
 _LISTS = ("layers", "_layer_checkpoint_dependencies")
+_NORMALIZATIONS = {
+    "batchnormalization": ["moving_mean", "moving_variance"],
+    "groupnormalization": [],
+    "layernormalization": [],
+}
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
 
 
@@ -164,16 +169,14 @@ def _rename_path(layer, path):
 
 
 def _name_weights(layer, entry):
-    """Name what a layer of three arrays has: it lacks its scale, or its center."""
-    if class_base(entry["class_name"]) != "batch_normalization":
+    """Name the weights of a normalization, whose scale or center may be missing."""
+    moving = _NORMALIZATIONS.get(class_base(entry["class_name"]))
+    if moving is None:
         return
+    optional = {"gamma": "scale", "beta": "center"}
     config = entry["config"]
-    names = [
-        *(["gamma"] if config.get("scale", True) else []),
-        *(["beta"] if config.get("center", True) else []),
-        "moving_mean",
-        "moving_variance",
-    ]
+    names = [name for name, option in optional.items() if config.get(option, True)]
+    names += moving
     if len(names) == len(layer.weights):
         layer.weights = [
             StoredWeight(name, weight.value)
