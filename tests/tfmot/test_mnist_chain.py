@@ -44,7 +44,9 @@ with kerasbnn.Interpreter("model.tflite") as interpreter:
 @needs_delegate
 def test_digits_in_another_process(tmp_path):
     images = datasets.load_digits()
-    model = train(images, has_eight_bits=True, epochs=8, batch_size=32)
+    model = train(
+        images, has_eight_bits=True, epochs=8, batch_size=32, filters=(8, 32, 32)
+    )
     expected = model.predict(images.x_test, verbose=0)
     assert accuracy(expected, images) > 0.9
     model.save(tmp_path / "model.keras")
@@ -80,6 +82,6 @@ def test_mnist(tmp_path):
         found[has_eight_bits] = 100 * accuracy(outputs, images)
         sizes[has_eight_bits] = report.bytes
     assert found[False] > 97
-    # Of one seed and few epochs; the benchmark of this name compares the means.
+    # Of one seed and few epochs; the benchmark eight_bit_stem_and_head has the means.
     assert found[True] > found[False] - 2 * GOAL_POINTS
     assert sizes[True] < 0.8 * sizes[False]
