@@ -160,7 +160,8 @@ class BinaryQuantizeScheme(quantization.QuantizeScheme):
 
     TFMOT's default scheme prepares networks of 8 bits: it also quantizes the inputs of
     the model and the outputs of float layers in front of annotated ones, to 8 bits, and
-    takes separable convolutions apart. This one leaves all that as it is. A layer
+    takes separable convolutions apart; it drops the config of a layer with an annotated
+    `ReLU` behind it, which is then float. This one leaves all that as it is. A layer
     annotated without a config gets the default one of 8 bits here too.
 
     Example:
