@@ -7,6 +7,7 @@ import pytest
 from kerasbnn import QuantDense
 from kerasbnn.callbacks import QuantizerSchedule
 from kerasbnn.quantizers import DoReFa, NoOp, SteTern
+from kerasbnn.tfmot import LastValueQuantizer
 from tests.helpers.scheduling import Scaled, data, fit, network
 
 
@@ -107,6 +108,12 @@ def test_refuses_arguments(arguments, error, message):
         ),
         (Scaled(), (Scaled, "label"), ValueError, "not a number.*alpha"),
         (DoReFa(2), (DoReFa, "k_bit"), ValueError, "fixed when a model is built"),
+        (
+            LastValueQuantizer(8),
+            (LastValueQuantizer, "num_bits"),
+            ValueError,
+            "fixed when a model is built",
+        ),
         (NoOp(1), (NoOp, "precision"), ValueError, "fixed.*can be set: none"),
         (SteTern(), ("ste_tern", "name"), ValueError, "not a number"),
         (SteTern(), ("input_quantizer", "clip_value"), ValueError, "no quantizer that"),

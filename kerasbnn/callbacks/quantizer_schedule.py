@@ -275,7 +275,7 @@ def _quantizers_in(model):
 
 
 # How many bits a value takes is part of the architecture.
-_FIXED = ("k_bit", "precision")
+_FIXED = ("k_bit", "num_bits", "precision")
 
 
 def _parameters(quantizer):

@@ -20,8 +20,8 @@ from kerasbnn.tflite.marks import INT8_KERNEL, ROUNDING, Int8Kernel, Marks, Roun
 
 # Bytes of a channel: those of its scale, and those of its zero point.
 _BYTES_OF_LEVELS = 4 + 8
-# The one with a scale for each channel.
-_DEQUANTIZE_VERSION = 5
+# Of the operation with one scale, and of that with one for each channel.
+_DEQUANTIZE_VERSIONS = (2, 5)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class _Lowering:
                 kernel.values.shape,
                 np.float32,
                 DequantizeOptionsT(),
-                _DEQUANTIZE_VERSION,
+                _DEQUANTIZE_VERSIONS[len(scale) > 1],
             )
         return self._floats[constant]
 

@@ -184,7 +184,8 @@ class _Lowering:
                 return self.marks.emit(Sign(path), x)
         if isinstance(quantizer, RangeQuantizer) and not _is_eager():
             if quantizer is self.by_path.get(path):
-                self._leave(quantizer, "it rounds activations, by operations on floats")
+                reason = "it rounds activations to its levels, by operations on floats"
+                self._leave(quantizer, reason)
             return self.marks.emit(_eager(lambda: rounding(path, quantizer)), x)
         if is_sign(quantizer):
             return self.marks.emit(Sign(path), x)

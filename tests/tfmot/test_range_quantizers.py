@@ -157,8 +157,12 @@ def test_the_range_is_moved_so_that_0_is_a_level():
     quantizer.min_value.assign(-1.25)
     quantizer.max_value.assign(1.75)
     # Levels one apart; 0 would be number 1.25, so it becomes number 1.
-    outputs = array(quantizer(tensor([-9.0, -0.6, 0.0, 0.6, 9.0])))
-    np.testing.assert_array_equal(outputs, [-1, -1, 0, 1, 2])
+    x = tensor([-9.0, -0.6, 0.0, 0.6, 9.0])
+    np.testing.assert_array_equal(array(quantizer(x)), [-1, -1, 0, 1, 2])
+    # Here number 1.5, which becomes 2.
+    quantizer.min_value.assign(-1.5)
+    quantizer.max_value.assign(1.5)
+    np.testing.assert_array_equal(array(quantizer(x)), [-2, -1, 0, 1, 1])
 
 
 @pytest.mark.parametrize("name", CLASSES)
