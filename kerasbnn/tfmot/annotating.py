@@ -195,9 +195,7 @@ class _LeaveLayout(quantization.QuantizeLayoutTransform):
         registry = scheme.get_quantize_registry()
         annotated = dict(layer_quantize_map)
         for layer in model.layers:
-            if isinstance(layer, tf_keras.layers.InputLayer):
-                # TFMOT lists it as if it were annotated.
-                annotated.pop(layer.name, None)
+            # Inputs have an empty entry, as if they were annotated.
             found = annotated.get(layer.name)
             if found and found["quantize_config"] is None and registry.supports(layer):
                 config = registry.get_quantize_config(layer)
