@@ -160,7 +160,8 @@ class BinaryQuantizeScheme(quantization.QuantizeScheme):
 
     TFMOT's default scheme prepares networks of 8 bits: it also quantizes the inputs of
     the model and the outputs of float layers in front of annotated ones, to 8 bits, and
-    takes separable convolutions apart. This one leaves all that as it is. A layer
+    takes separable convolutions apart; it drops the config of a layer with an annotated
+    `ReLU` behind it, which is then float. This one leaves all that as it is. A layer
     annotated without a config gets the default one of 8 bits here too.
 
     Example:
@@ -194,9 +195,7 @@ class _LeaveLayout(quantization.QuantizeLayoutTransform):
         registry = scheme.get_quantize_registry()
         annotated = dict(layer_quantize_map)
         for layer in model.layers:
-            if isinstance(layer, tf_keras.layers.InputLayer):
-                # TFMOT lists it as if it were annotated.
-                annotated.pop(layer.name, None)
+            # Inputs have an empty entry, as if they were annotated.
             found = annotated.get(layer.name)
             if found and found["quantize_config"] is None and registry.supports(layer):
                 config = registry.get_quantize_config(layer)

@@ -183,15 +183,13 @@ def _kernel_quantizers(wrapper, place, custom_objects, chain):
 
 def _append_activation(chain, around, inner, custom_objects):
     """Add a quantizer before the activation, the activation, and one after it."""
-    add = {"place": f"activation of layer '{inner.name}'"}
+
+    def add(variables, name):
+        place = f"activation of layer '{inner.name}'"
+        chain.append_quantizer(around.quantizer, variables, name, place, custom_objects)
+
     if around._should_pre_quantize():
-        chain.append_quantizer(
-            around.quantizer,
-            around._pre_activation_vars,
-            f"{inner.name}_pre_activation_quantizer",
-            custom_objects=custom_objects,
-            **add,
-        )
+        add(around._pre_activation_vars, f"{inner.name}_pre_activation_quantizer")
         name = keras3_activation(around.activation, inner.name)
         chain.layers.append(
             keras.layers.Activation(
@@ -199,13 +197,7 @@ def _append_activation(chain, around, inner, custom_objects):
             )
         )
     if around._should_post_quantize():
-        chain.append_quantizer(
-            around.quantizer,
-            around._post_activation_vars,
-            f"{inner.name}_activation_quantizer",
-            custom_objects=custom_objects,
-            **add,
-        )
+        add(around._post_activation_vars, f"{inner.name}_activation_quantizer")
 
 
 def _linear(x):

@@ -1,8 +1,8 @@
 """Imports the libraries in every order, each in a process that has seen no other order.
 
-`python import_orders.py FILE` appends a line of JSON to the file for each order. A
-process that has imported some of them forks one for each of those that are left, so
-that what takes long is imported few times.
+`python -m tests.tfmot.import_orders FILE STEP` appends a line of JSON to the file for
+each order that begins with a step. A process that has imported some of them forks one
+for each of those that are left, so that what takes long is imported few times.
 """
 
 import importlib
@@ -130,4 +130,5 @@ def explore(order, file):
 
 
 if __name__ == "__main__":
-    sys.exit(0 if explore([], sys.argv[1]) else 1)
+    take(sys.argv[2])
+    sys.exit(0 if explore([sys.argv[2]], sys.argv[1]) else 1)

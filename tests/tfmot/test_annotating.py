@@ -137,6 +137,19 @@ def test_the_scheme_quantizes_what_is_annotated_and_nothing_else():
     ]
 
 
+@pytest.mark.parametrize("relu", [layers.ReLU, lambda: layers.Activation("relu")])
+def test_the_scheme_keeps_a_config_in_front_of_an_annotated_relu(relu):
+    config = BinaryQuantizeConfig("ternary")
+    found = []
+    for scheme in ("only annotated", "default"):
+        annotated = chain((5,), annotate(layers.Dense(4), config), annotate(relu()))
+        model = quantization.quantize_apply(annotated, scheme=scheme_named(scheme))
+        found.append(model.layers[-2].quantize_config)
+    assert found[0] == config
+    # What the documentation warns of.
+    assert type(found[1]).__name__ == "NoOpQuantizeConfig"
+
+
 def test_the_scheme_leaves_the_inputs_of_the_model(rng):
     dense = layers.Dense(4, use_bias=False)
     model = quantized((5,), dense, BinaryQuantizeConfig())

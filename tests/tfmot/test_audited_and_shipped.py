@@ -10,6 +10,7 @@ import kerasbnn
 from kerasbnn.cli import main
 from kerasbnn.tfmot import BinaryQuantizeConfig, TernaryQuantizer, from_tfmot
 from kerasbnn.tfmot.saved_models import is_from_tfmot
+from tests.helpers.processes import run_python
 from tests.tfmot.networks import (
     annotate,
     chain,
@@ -143,6 +144,24 @@ def test_files_of_others_are_told_apart(tmp_path):
         assert not is_from_tfmot(path), path
     assert not is_from_tfmot(tmp_path)
     assert not is_from_tfmot(tmp_path / "missing.h5")
+
+
+WITHOUT_TFMOT = """
+import sys
+sys.modules["tensorflow_model_optimization"] = None  # As if it were not installed.
+from kerasbnn.cli import main
+sys.stderr = sys.stdout
+print(main(["audit", sys.argv[1]]))
+"""
+
+
+def test_without_tfmot_the_commands_say_how_to_install_it(theirs, tmp_path):
+    theirs.save(tmp_path / "model.keras")
+    printed = run_python("-c", WITHOUT_TFMOT, "model.keras", folder=tmp_path)
+    message, status = printed.splitlines()[-2:]
+    assert status == "2"
+    assert "'model.keras' was quantized with TFMOT: kerasbnn.tfmot needs" in message
+    assert 'pip install "kerasbnn[tfmot]"' in message
 
 
 class Unknown(tf_keras.layers.Layer):

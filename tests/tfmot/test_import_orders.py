@@ -25,13 +25,14 @@ OURS, THEIRS = "kerasbnn.tfmot", "tensorflow_model_optimization"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
-@pytest.mark.timeout(900)
-def test_every_order(tmp_path):
+@pytest.mark.parametrize("first", import_orders.STEPS)
+def test_every_order(first, tmp_path):
     file = tmp_path / "orders.jsonl"
-    run_python("-m", import_orders.__name__, file, folder=tmp_path)
+    run_python("-m", import_orders.__name__, file, first, folder=tmp_path)
     reports = [json.loads(line) for line in file.read_text().splitlines()]
     orders = sorted(report["order"] for report in reports)
-    assert orders == sorted(map(list, itertools.permutations(import_orders.STEPS)))
+    every = map(list, itertools.permutations(import_orders.STEPS))
+    assert orders == sorted(order for order in every if order[0] == first)
     for report in reports:
         place = {step: i for i, step in enumerate(report["order"])}
         # Where TFMOT was first imported by the user it has set the variable, and has
