@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 import kerasbnn
-from kerasbnn import QuantConv2D
+from kerasbnn import QuantConv2D, QuantDense
 from tests.helpers.compute_engine_models import inputs_of, outputs_of_keras
 from tests.helpers.converting import BINARY, SIGNS, trained
 
@@ -41,7 +41,7 @@ def residual_network():
         conv = QuantConv2D(64, 3, padding="same", pad_values=1, **SIGNS)
         x = layers.Add()([x, layers.BatchNormalization()(conv(x))])
     x = layers.GlobalMaxPooling2D()(x)
-    return keras.Model(inputs, layers.Dense(10)(x))
+    return keras.Model(inputs, QuantDense(10, **SIGNS)(x))
 
 
 NETWORKS = {

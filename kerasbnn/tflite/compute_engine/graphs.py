@@ -122,7 +122,7 @@ def _check_functions(graph_def):
             if node.op == "Sign" or is_choice:
                 raise ConversionError(
                     "A loop or a condition of the model takes signs, which Larq "
-                    "Compute Engine would take for binary ones, with 1 for 0. No file "
+                    "Compute Engine may take for binary ones, with 1 for 0. No file "
                     "was written. Unroll it, or convert with format='tflite'."
                 )
 
@@ -142,7 +142,11 @@ def _called_functions(graph_def):
 
 
 def _disarm(graph_def, graph):
-    """Rewrite signs that are not meant as bits."""
+    """Rewrite signs that are not meant as bits.
+
+    Of `sign(sign(a) + b)` Larq Compute Engine makes the binary sign of `a`, whatever
+    `b` is, though it may stand for a sign with zeros.
+    """
     import tensorflow as tf
 
     for node in list(graph_def.node):
