@@ -197,6 +197,13 @@ CASES = {
     "signs that are 0": Case(
         lambda: net((40,), layers.Lambda(lambda x: ops.sign(ops.round(x)))), 0
     ),
+    "a ternary sign in Larq's form": Case(
+        lambda: net(
+            (40,),
+            layers.Lambda(lambda x: ops.sign(ops.sign(x + 0.5) + ops.sign(x - 0.5))),
+        ),
+        0,
+    ),
     "signs of a choice": Case(
         lambda: net(
             (40,),

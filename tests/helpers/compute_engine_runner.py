@@ -31,14 +31,15 @@ _BUILTINS = {
 
 def main(root: Path):
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        report = {}
         try:
-            report = run(folder)
+            run(folder, report)
         except Exception as error:
-            report = {"error": f"{type(error).__name__}: {error}"}
+            report["error"] = f"{type(error).__name__}: {error}"
         (folder / "report.json").write_text(json.dumps(report))
 
 
-def run(folder: Path) -> dict:
+def run(folder: Path, report: dict):
     content = lce.convert_saved_model(str(folder / "model"))
     (folder / "model.tflite").write_bytes(content)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
@@ -47,15 +48,20 @@ def run(folder: Path) -> dict:
         kind: _names(main_graph, kind, getattr(model.signatureDefs[0], kind))
         for kind in ("inputs", "outputs")
     }
+    report["bytes"] = len(content)
+    report["operations"] = collections.Counter(
+        _operation(model, op) for op in main_graph.operators
+    )
+    report["constants"] = _constants(model, main_graph)
     with np.load(folder / "inputs.npz") as inputs:
         given = [inputs[name] for name in names["inputs"]]
-    found, refused = {}, []
+    found, report["refused"] = {}, []
     for implementation, options in IMPLEMENTATIONS.items():
         try:
             interpreter = lce.testing.Interpreter(content, num_threads=1, **options)
         except RuntimeError:
             # Such as the reference for zeros around an odd number of channels.
-            refused.append(implementation)
+            report["refused"].append(implementation)
             continue
         outputs = interpreter.predict(given if len(given) > 1 else given[0])
         if len(names["outputs"]) == 1:
@@ -63,14 +69,6 @@ def run(folder: Path) -> dict:
         for name, values in zip(names["outputs"], outputs, strict=True):
             found[f"{implementation}/{name}"] = values
     np.savez(folder / "outputs.npz", **found)
-    return {
-        "bytes": len(content),
-        "refused": refused,
-        "operations": collections.Counter(
-            _operation(model, op) for op in main_graph.operators
-        ),
-        "constants": _constants(model, main_graph),
-    }
 
 
 def _names(graph, kind, entries):

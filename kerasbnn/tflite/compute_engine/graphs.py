@@ -80,13 +80,20 @@ def frozen(function) -> Frozen:
         The graph.
 
     Raises:
-        ConversionError: A loop of the model takes signs.
+        ConversionError: A loop of the model takes signs, or the model holds more than
+            numbers.
     """
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
     constant = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    if len(constant.inputs) > len(function.structured_input_signature[0]):
+        raise ConversionError(
+            "The model holds more than numbers, such as the table of a lookup layer, "
+            "which Larq Compute Engine has no operation for. No file was written. Look "
+            "up before the model."
+        )
     graph_def = constant.graph.as_graph_def()
     _forget_gradients(graph_def)
     _check_functions(graph_def)
@@ -107,25 +114,39 @@ def _forget_gradients(graph_def):
 
 def _check_functions(graph_def):
     """Check that the body of no loop holds what would be taken for a sign."""
-    for function in graph_def.library.function:
-        constants = {
-            node.name: node for node in function.node_def if node.op == "Const"
-        }
+    for function in _called_functions(graph_def):
+        constants = {node.name for node in function.node_def if node.op == "Const"}
         for node in function.node_def:
-            values = [
-                constants.get(name.partition(":")[0].lstrip("^")) for name in node.input
-            ]
-            is_choice = node.op in _CHOICES and None not in values[1:3]
+            values = {name.partition(":")[0] for name in node.input[1:3]}
+            is_choice = node.op in _CHOICES and values <= constants
             if node.op == "Sign" or is_choice:
                 raise ConversionError(
-                    "A loop of the model takes signs, which Larq Compute Engine would "
-                    "take for binary ones, with 1 for 0. No file was written. Unroll "
-                    "the loop, or convert to .tflite with format='tflite'."
+                    "A loop or a condition of the model takes signs, which Larq "
+                    "Compute Engine may take for binary ones, with 1 for 0. No file "
+                    "was written. Unroll it, or convert with format='tflite'."
                 )
 
 
+def _called_functions(graph_def):
+    """Yield the functions that operations call, and those that they call."""
+    functions = {f.signature.name: f for f in graph_def.library.function}
+    waiting, seen = [graph_def.node], set()
+    while waiting:
+        for node in waiting.pop():
+            for value in node.attr.values():
+                for called in (value.func, *value.list.func):
+                    if called.name in functions and called.name not in seen:
+                        seen.add(called.name)
+                        yield functions[called.name]
+                        waiting.append(functions[called.name].node_def)
+
+
 def _disarm(graph_def, graph):
-    """Rewrite signs that are not meant as bits."""
+    """Rewrite signs that are not meant as bits.
+
+    Of `sign(sign(a) + b)` Larq Compute Engine makes the binary sign of `a`, whatever
+    `b` is, though it may stand for a sign with zeros.
+    """
     import tensorflow as tf
 
     for node in list(graph_def.node):
