@@ -20,6 +20,9 @@ from kerasbnn.larq import (
 )
 from kerasbnn.larq.aliases import custom_objects, register_aliases
 
+# The Larq whose interface this is; code may ask for one that is new enough.
+__version__ = "0.14.0"
+
 __all__ = [
     "activations",
     "callbacks",
