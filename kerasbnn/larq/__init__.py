@@ -21,6 +21,9 @@ from kerasbnn.larq import (
 from kerasbnn.larq.aliases import custom_objects, register_aliases
 from kerasbnn.larq.weight_files import LayerMatch, LoadedWeights, load_weights
 
+# The Larq whose interface this is; code may ask for one that is new enough.
+__version__ = "0.14.0"
+
 __all__ = [
     "LayerMatch",
     "LoadedWeights",

@@ -388,7 +388,7 @@ def signatures():
 
 
 def configs():
-    found = {}
+    found = {"version": lq.__version__}
     for name, case in cases.LAYERS.items():
         layer = getattr(lq.layers, case.cls)(*case.args, **case.kwargs, name=name)
         found[f"layer/{name}"] = layer.get_config()

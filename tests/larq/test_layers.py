@@ -8,6 +8,7 @@ import pytest
 
 import kerasbnn
 import kerasbnn.larq as lq
+from kerasbnn.layers.base import QuantizedLayer
 from tests.helpers.gradients import array, tensor, value_and_gradient, weight_gradients
 from tests.larq import real
 from tests.larq.cases import LAYERS, LayerCase
@@ -161,3 +162,25 @@ def test_locally_connected_layers_refuse_what_they_cannot_do():
         cls(3, 4).build((None, 3, 5, 2))
     with pytest.raises(ValueError, match="4 axes"):
         cls(3, 4).build((None, 5, 2))
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_causal_separable_convolution_without_quantizers(data_format):
+    shape = (2, 7, 3) if data_format == "channels_last" else (2, 3, 7)
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    layer = lq.layers.QuantSeparableConv1D(
+        4, 3, padding="causal", dilation_rate=2, data_format=data_format
+    )
+    outputs = array(layer(x))
+    assert outputs.shape == layer.compute_output_shape(shape)
+    plain = lq.layers.QuantSeparableConv1D(
+        4, 3, dilation_rate=2, data_format=data_format
+    )
+    widths = [(0, 0)] * 3
+    widths[1 if data_format == "channels_last" else 2] = (4, 0)
+    padded = np.pad(x, widths)
+    plain.build(padded.shape)
+    plain.set_weights(layer.get_weights())
+    close(outputs, array(plain(padded)))
+    # What the layer is without its quantizers, as `kerasbnn.benchmark` computes it.
+    close(array(super(QuantizedLayer, layer).call(tensor(x))), outputs)

@@ -1,14 +1,56 @@
 """Larq's separable convolutions."""
 
+import keras
 from keras import ops
 
 from kerasbnn import layers
 from kerasbnn.larq.layers.base import LarqLayer, named
 from kerasbnn.larq.registration import register
+from kerasbnn.larq.utils import patch_object
+
+
+class CausalSeparableConv1D(keras.layers.SeparableConv1D):
+    """Keras' separable convolution, with the causal padding that Keras 3 lacks.
+
+    Args:
+        *args: Positional arguments of `keras.layers.SeparableConv1D`.
+        padding: `"valid"`, `"same"` or `"causal"`.
+        **kwargs: Arguments of `keras.layers.SeparableConv1D`.
+    """
+
+    def __init__(self, *args, padding="valid", **kwargs):
+        is_causal = str(padding).lower() == "causal"
+        super().__init__(*args, padding="valid" if is_causal else padding, **kwargs)
+        if is_causal:
+            self.padding = "causal"
+
+    def pad_before(self, inputs, value=0):
+        """Put as many positions before the inputs as the window reaches back.
+
+        Args:
+            inputs: Tensor of the layer's input shape.
+            value: What to put there.
+
+        Returns:
+            The longer tensor.
+        """
+        reach = (self.kernel_size[0] - 1) * self.dilation_rate[0]
+        widths = [(0, 0), (0, 0), (0, 0)]
+        widths[1 if self.data_format == "channels_last" else 2] = (reach, 0)
+        return ops.pad(inputs, widths, constant_values=value)
+
+    def call(self, inputs):
+        if self.padding != "causal":
+            return super().call(inputs)
+        padded = self.pad_before(inputs)
+        with patch_object(self, "padding", "valid"):
+            return super().call(padded)
 
 
 @register
-class QuantSeparableConv1D(LarqLayer, layers.QuantSeparableConv1D):
+class QuantSeparableConv1D(
+    LarqLayer, layers.QuantSeparableConv1D, CausalSeparableConv1D
+):
     """1D separable convolution of quantized inputs and kernels, as in Larq.
 
     Args:
@@ -83,24 +125,14 @@ class QuantSeparableConv1D(LarqLayer, layers.QuantSeparableConv1D):
         bias_constraint=None,
         **kwargs,
     ):
-        # Keras 3 has no causal separable convolution.
-        is_causal = str(padding).lower() == "causal"
-        arguments = named({**locals(), "padding": "valid" if is_causal else padding})
-        del arguments["is_causal"]
-        super().__init__(**arguments)
-        if is_causal:
-            self.padding = "causal"
+        super().__init__(**named(locals()))
 
     def call(self, inputs, training=None):
         if self.padding != "causal":
             return super().call(inputs, training)
-        reach = (self.kernel_size[0] - 1) * self.dilation_rate[0]
-        before = [(0, 0), (0, 0), (0, 0)]
-        before[1 if self.data_format == "channels_last" else 2] = (reach, 0)
+        padded = self.pad_before(self.quantize_inputs(inputs), self.pad_values)
         outputs = ops.separable_conv(
-            ops.pad(
-                self.quantize_inputs(inputs), before, constant_values=self.pad_values
-            ),
+            padded,
             self.quantize_kernel("depthwise_kernel", training),
             self.quantize_kernel("pointwise_kernel", training),
             strides=self.strides,
