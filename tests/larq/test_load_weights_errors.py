@@ -120,6 +120,23 @@ def test_a_model_that_is_not_built(dense_files):
     assert_refused(model, dense_files / "model.h5", "'raw'", "Input")
 
 
+def test_a_layer_that_is_not_built(tmp_path):
+    class Network(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.used = kerasbnn.QuantDense(4, **BINARY, name="a")
+            self.unused = kerasbnn.QuantDense(4, **BINARY, name="b")
+
+        def call(self, inputs):
+            return self.used(inputs)
+
+    model = Network()
+    with pytest.warns(UserWarning, match="unbuilt state"):
+        model(np.zeros((1, 4), "float32"))
+    path = write_legacy(tmp_path / "x.h5", kernels(["a", "b"]))
+    assert_refused(model, path, "'b' of the file", "Not built yet", ": 'b'")
+
+
 def test_no_model(dense_files):
     with pytest.raises(TypeError, match=r"keras\.Model"):
         load_weights(kerasbnn.QuantDense(3), dense_files / "model.h5")

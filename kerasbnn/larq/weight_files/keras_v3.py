@@ -116,7 +116,7 @@ def _read_list(group, path):
         base, layer.number = split_number(name)
         layer.base = class_base(base)
         layers.append(layer)
-    return sorted(layers, key=lambda layer: (layer.base, layer.number))
+    return layers
 
 
 def _number_of(key):

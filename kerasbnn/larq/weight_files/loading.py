@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasbnn.larq.weight_files.errors import Mismatch
+from kerasbnn.larq.weight_files.errors import Mismatch, listed
 from kerasbnn.larq.weight_files.matching import Match, match_model
 from kerasbnn.larq.weight_files.model_layers import with_below
 from kerasbnn.larq.weight_files.reading import read_file
@@ -91,13 +91,20 @@ def load_weights(
     except Mismatch as error:
         raise ValueError(
             f"The weights in '{path}' do not fit model '{model.name}', which is "
-            f"unchanged: {error}"
+            f"unchanged: {error}{_hint_at_unbuilt(model)}"
         ) from error
     _assign(values)
     for match in matches:
         if hasattr(match.layer, "finalize_state"):
             match.layer.finalize_state()
     return _report(model, matches, contents.ignored)
+
+
+def _hint_at_unbuilt(model):
+    unbuilt = [layer.name for layer in with_below(model) if not layer.built]
+    if not unbuilt:
+        return ""
+    return f" Not built yet, and so without weights: {listed(unbuilt)}."
 
 
 def _values(matches: list[Match]):
