@@ -101,6 +101,14 @@ def test_other_given_names_count_by_order(tmp_path):
     assert [layer.file_layer for layer in loaded.layers] == ["b/conv", "a/conv", "c"]
 
 
+def test_given_names_out_of_order_beside_other_names(tmp_path):
+    """The order tells only what no name does."""
+    path = write_legacy(tmp_path / "x.h5", kernels(["a", "b", "quant_dense_3", "head"]))
+    model = chain(["b", "a", None, "classifier"])
+    load_weights(model, path)
+    assert numbers_in(model) == [1, 0, 2, 3]
+
+
 def test_numbers_against_the_order_are_an_error(tmp_path):
     path = write_legacy(
         tmp_path / "x.h5", kernels(["quant_dense_3", "quant_dense_1", "quant_dense_2"])

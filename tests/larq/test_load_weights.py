@@ -162,3 +162,18 @@ def test_half_precision_variables_take_rounded_weights(tmp_path):
     np.testing.assert_array_equal(
         keras.ops.convert_to_numpy(kernel), stored.astype("float16")
     )
+
+
+def test_the_name_that_tf_keras_2_12_has_for_the_list_of_layers(tmp_path):
+    folder = unpack("residual", tmp_path)
+    sample = np.load(folder / "sample.npz")
+    with h5py.File(folder / "only.weights.h5", "a") as file:
+        lists = []
+        file.visit(lambda path: lists.append(path) if path.endswith("layers") else None)
+        for path in sorted(lists, key=len, reverse=True):
+            file.move(path, f"{path[: -len('layers')]}_layer_checkpoint_dependencies")
+    model = build("residual")
+    load_weights(model, folder / "only.weights.h5")
+    np.testing.assert_allclose(
+        outputs_of(model, sample["inputs"]), sample["outputs"], rtol=1e-5, atol=1e-5
+    )

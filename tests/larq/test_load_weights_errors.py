@@ -109,6 +109,14 @@ def test_a_layer_too_many_in_the_file(file, dense_files):
     assert_refused(model, dense_files / file, "'dense'", "as the one that was saved")
 
 
+def test_a_layer_of_a_layer_that_the_file_lacks(tmp_path):
+    path = unpack("wrapped", tmp_path) / "only.weights.h5"
+    with h5py.File(path, "a") as file:
+        del file["layers/block_1/bn"]
+    model = NETWORKS["wrapped"](keras, kerasbnn.layers)
+    assert_refused(model, path, "no weights for 'bn' of the model")
+
+
 @pytest.mark.parametrize("file", FORMATS)
 def test_a_model_without_weights(file, dense_files):
     model = keras.Sequential([keras.Input((12,)), keras.layers.Flatten()])

@@ -76,6 +76,10 @@ def load_weights(
         >>> print(load_weights(model, "larq.h5"))
         quant_dense_7 -> quant_dense: kernel (6 values)
         6 values in 1 layer
+
+    Reference:
+        Geiger and Plumerai, Larq: An Open-Source Library for Training Binarized Neural
+        Networks, Journal of Open Source Software 5 (45), 1746 (2020).
     """
     model = checked_model(model)
     path = Path(path)
