@@ -1,5 +1,6 @@
 """Weights of files that the real Larq has written give the outputs of Larq."""
 
+import importlib
 import re
 
 import h5py
@@ -13,33 +14,34 @@ from tests.larq.larq_files import names_of_files, unpack
 from tests.larq.weight_networks import NETWORKS
 
 CASES = [
-    (name, file, earlier)
+    (name, file, earlier, layers)
     for name in NETWORKS
     for file in names_of_files(name)
     # With no layers before them, the names are those of the file.
     for earlier in ((0, 3) if name in ("branches", "residual", "wrapped") else (3,))
+    for layers in ("larq.layers", *(["layers"] if name != "local" else []))
 ]
 
 
-def build(name, earlier=0):
+def build(name, earlier=0, layers="larq.layers"):
     """Build a network after others, which moves the numbers in the names of layers."""
     for _ in range(earlier):
         kerasbnn.QuantDense(1)
         kerasbnn.QuantConv2D(1, 1)
         keras.layers.BatchNormalization()
         keras.layers.Dense(1)
-    return NETWORKS[name](keras, kerasbnn.layers)
+    return NETWORKS[name](keras, importlib.import_module(f"kerasbnn.{layers}"))
 
 
 def outputs_of(model, inputs):
     return np.array(keras.ops.convert_to_numpy(model(inputs)))
 
 
-@pytest.mark.parametrize(("name", "file", "earlier"), CASES)
-def test_outputs_are_those_of_larq(name, file, earlier, tmp_path):
+@pytest.mark.parametrize(("name", "file", "earlier", "layers"), CASES)
+def test_outputs_are_those_of_larq(name, file, earlier, layers, tmp_path):
     folder = unpack(name, tmp_path)
     sample = np.load(folder / "sample.npz")
-    model = build(name, earlier)
+    model = build(name, earlier, layers)
     before = outputs_of(model, sample["inputs"])
     assert np.abs(before - sample["outputs"]).max() > 1e-2
     loaded = load_weights(model, folder / file)

@@ -1,7 +1,7 @@
 """Networks that Larq and kerasbnn build from the same code.
 
 Each function takes Keras (tf_keras or Keras 3) and the module of quantized layers
-(`larq.layers` or `kerasbnn.layers`) and returns a model.
+(`larq.layers`, `kerasbnn.larq.layers` or `kerasbnn.layers`) and returns a model.
 """
 
 BINARY = {
@@ -236,6 +236,20 @@ def wrapped(keras, quant):
     )
 
 
+def local(keras, quant):
+    """Locally connected layers in both dimensions, which only Larq's modules have."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            quant.QuantLocallyConnected2D(3, 3, **{**BINARY, "use_bias": True}),
+            keras.layers.Reshape((16, 3)),
+            quant.QuantLocallyConnected1D(2, 3, strides=2, **BINARY),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2),
+        ]
+    )
+
+
 NETWORKS = {
     function.__name__: function
     for function in (
@@ -249,6 +263,7 @@ NETWORKS = {
         flips,
         subclassed,
         wrapped,
+        local,
     )
 }
 INPUT_SHAPES = {
@@ -262,4 +277,5 @@ INPUT_SHAPES = {
     "flips": (6,),
     "subclassed": (5,),
     "wrapped": (6,),
+    "local": (6, 6, 2),
 }
