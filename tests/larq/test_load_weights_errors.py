@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import kerasbnn
+import kerasbnn.larq as lq
 from kerasbnn.larq import load_weights
 from tests.larq.larq_files import kernels, unpack, write_legacy
 from tests.larq.weight_networks import BINARY, NETWORKS
@@ -268,14 +269,17 @@ class Refusing:
         return self.assign(variable, value)
 
 
-def test_all_or_nothing_while_weights_are_set(dense_files, monkeypatch):
-    model = NETWORKS["dense"](keras, kerasbnn.layers)
+@pytest.mark.parametrize("quantized", [False, True])
+def test_all_or_nothing_while_weights_are_set(dense_files, monkeypatch, quantized):
+    model = NETWORKS["dense"](keras, lq.layers)
     before = values_of(model)
     refusing = Refusing(keras.Variable.assign)
     monkeypatch.setattr(
         keras.Variable, "assign", lambda variable, value: refusing(variable, value)
     )
-    with pytest.raises(MemoryError, match="full"):
+    # There a kernel that is read is not the one that training goes on from.
+    scope = lq.context.quantized_scope(quantized)
+    with scope, pytest.raises(MemoryError, match="full"):
         load_weights(model, dense_files / "model.h5")
     assert refusing.calls > 3
     for old, new in zip(before, values_of(model), strict=True):

@@ -132,7 +132,9 @@ def _assign(values):
     try:
         for variable, value in values:
             # A copy: on PyTorch the array would change with the variable.
-            before.append((variable, np.array(keras.ops.convert_to_numpy(variable))))
+            before.append(
+                (variable, np.array(keras.ops.convert_to_numpy(variable.value)))
+            )
             variable.assign(value)
     except BaseException:
         for variable, value in before:
