@@ -62,7 +62,8 @@ def is_from_tfmot(path: Path) -> bool:
         >>> from pathlib import Path
         >>> import keras
         >>> from kerasbnn.tfmot.saved_models import is_from_tfmot
-        >>> keras.Sequential([keras.Input((2,))]).save("model.keras")
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.save("model.keras")
         >>> is_from_tfmot(Path("model.keras"))
         False
     """
