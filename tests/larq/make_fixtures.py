@@ -201,7 +201,7 @@ def flip_ratio(arrays):
     arrays |= {"flips/signs": np.array(signs), "flips/results": np.array(results)}
 
 
-def network(seed, **first):
+def network(seed, quantizer=None, second=None):
     """Two dense layers, weights drawn by numpy, and data."""
     # Names begin to count anew.
     tf.keras.backend.clear_session()
@@ -210,12 +210,15 @@ def network(seed, **first):
     model = tf.keras.Sequential(
         [
             # No bias: before a BatchNormalization its gradient is noise.
-            lq.layers.QuantDense(8, use_bias=False, input_shape=(6,), **first),
+            lq.layers.QuantDense(
+                8, use_bias=False, input_shape=(6,), kernel_quantizer=quantizer
+            ),
             tf.keras.layers.BatchNormalization(),
             lq.layers.QuantDense(
                 3,
                 input_quantizer="ste_sign",
-                kernel_quantizer=lq.quantizers.SteSign(metrics=["flip_ratio"]),
+                kernel_quantizer=second
+                or lq.quantizers.SteSign(metrics=["flip_ratio"]),
                 kernel_constraint="weight_clip",
             ),
         ]
@@ -249,9 +252,7 @@ def training(arrays, figures):
         }
 
     with lq.context.metrics_scope(["flip_ratio"]):
-        model, x, labels = network(
-            4, kernel_quantizer="ste_sign", input_quantizer="ste_sign"
-        )
+        model, x, labels = network(4, "ste_sign", "ste_sign")
     model.compile(legacy("SGD", learning_rate=0.3), LOSS)
     record("flips", model, x, labels, batch_size=6, epochs=4, validation_split=0.25)
 
@@ -261,7 +262,7 @@ def training(arrays, figures):
         ("scheduled_value", lambda epoch, value: value * 0.5, "epoch"),
     ):
         no_op = lq.quantizers.NoOp(precision=1)
-        model, x, labels = network(5, kernel_quantizer=no_op)
+        model, x, labels = network(5, no_op)
         bop = lq.optimizers.Bop(threshold=1e-4, gamma=0.05)
         # A large epsilon: gradients that are rounding noise must not count.
         adam = legacy("Adam", learning_rate=0.02, epsilon=1e-3)
