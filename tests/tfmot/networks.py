@@ -12,6 +12,12 @@ if not HAS_TFMOT:
         allow_module_level=True,
     )
 
+# Tests take from here what cannot be imported without it.
+from kerasbnn.tfmot import BinaryQuantizeConfig as BinaryQuantizeConfig
+from kerasbnn.tfmot import BinaryQuantizer as BinaryQuantizer
+from kerasbnn.tfmot import TernaryQuantizer as TernaryQuantizer
+from kerasbnn.tfmot import WeightClip as WeightClip
+from kerasbnn.tfmot import load_model as load_model
 from kerasbnn.tfmot.loading import load
 
 tfmot, tf_keras, tf = load()

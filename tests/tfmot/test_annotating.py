@@ -5,19 +5,17 @@ import warnings
 import numpy as np
 import pytest
 
-from kerasbnn.tfmot import (
+from tests.tfmot.networks import (
+    KERNEL_LAYERS,
     BinaryQuantizeConfig,
     BinaryQuantizer,
     TernaryQuantizer,
     WeightClip,
-    load_model,
-)
-from tests.tfmot.networks import (
-    KERNEL_LAYERS,
     annotate,
     chain,
     inputs_of,
     layers,
+    load_model,
     outputs_of,
     quantization,
     randomized,

@@ -8,10 +8,12 @@ import pytest
 
 import kerasbnn
 from kerasbnn.cli import main
-from kerasbnn.tfmot import BinaryQuantizeConfig, TernaryQuantizer, from_tfmot
+from kerasbnn.tfmot import from_tfmot
 from kerasbnn.tfmot.saved_models import is_from_tfmot
 from tests.helpers.processes import run_python
 from tests.tfmot.networks import (
+    BinaryQuantizeConfig,
+    TernaryQuantizer,
     annotate,
     chain,
     inputs_of,

@@ -5,15 +5,13 @@ import numpy as np
 import pytest
 
 import kerasbnn
-from kerasbnn.tfmot import (
+from kerasbnn.tfmot import from_tfmot
+from tests.tfmot.networks import (
+    KERNEL_LAYERS,
     BinaryQuantizeConfig,
     BinaryQuantizer,
     TernaryQuantizer,
     WeightClip,
-    from_tfmot,
-)
-from tests.tfmot.networks import (
-    KERNEL_LAYERS,
     annotate,
     assert_same_outputs,
     chain,

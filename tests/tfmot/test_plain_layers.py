@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from kerasbnn.quantizers import SteSign
-from kerasbnn.tfmot import BinaryQuantizeConfig, TranslationError, from_tfmot
+from kerasbnn.tfmot import TranslationError, from_tfmot
 from kerasbnn.tfmot.plain_layers import _ACTIVATIONS, _SAME
 from tests.tfmot.networks import (
     KERNEL_LAYERS,
+    BinaryQuantizeConfig,
     annotate,
     assert_same_outputs,
     chain,

@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 
 from kerasbnn import quantizers
+from kerasbnn.tfmot.counterparts import counterpart_of
 from tests.helpers import references
 from tests.helpers.gradients import array, tensor, value_and_gradient
-from tests.tfmot.networks import layers, quantization, tf
-
-from kerasbnn.tfmot import BinaryQuantizer, TernaryQuantizer  # isort: skip
-from kerasbnn.tfmot.counterparts import counterpart_of  # isort: skip
+from tests.tfmot.networks import (
+    BinaryQuantizer,
+    TernaryQuantizer,
+    layers,
+    quantization,
+    tf,
+)
 
 SHAPES = [(1,), (30,), (5, 6), (3, 3, 2, 4)]
 EDGES = [0.0, -0.0, 0.05, -0.05, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 1e-7, -1e-7, 1e-30]
