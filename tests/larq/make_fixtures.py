@@ -3,16 +3,18 @@
 It runs in an environment of its own, with Python 3.11 and without kerasbnn:
 
     pip install larq==0.14.0 tensorflow==2.16.2 tf-keras==2.16.0
-    TF_USE_LEGACY_KERAS=1 python -m tests.larq.make_fixtures
+    TF_USE_LEGACY_KERAS=1 python -m tests.larq.make_fixtures [FOLDER]
 
 in the root of the repository. It writes `fixtures.npz`, `configs.json`,
-`signatures.json` and `figures.json` beside itself; the tests need nothing but these.
+`signatures.json` and `figures.json` to the folder, else beside itself; the tests need
+nothing but these.
 """
 
 import contextlib
 import io
 import json
 import os
+import sys
 from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -25,10 +27,11 @@ import tensorflow as tf
 from tests.larq import cases
 from tests.larq.describe_larq import configs, signatures
 
-HERE = Path(__file__).parent
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
 
 
 def main():
+    FOLDER.mkdir(exist_ok=True)
     arrays, figures = {}, {}
     quantizers(arrays)
     functions(arrays)
@@ -39,17 +42,17 @@ def main():
     training(arrays, figures)
     summaries(figures)
     quantized_weights(arrays)
-    np.savez_compressed(HERE / "fixtures.npz", **arrays)
+    np.savez_compressed(FOLDER / "fixtures.npz", **arrays)
     write("figures", figures)
     write("signatures", signatures())
     write("configs", configs())
-    size = (HERE / "fixtures.npz").stat().st_size
+    size = (FOLDER / "fixtures.npz").stat().st_size
     print(f"{len(arrays)} arrays, {size / 1000:.0f} kB")
 
 
 def write(name, content):
     text = json.dumps(content, sort_keys=True, default=str)
-    (HERE / f"{name}.json").write_text(text + "\n")
+    (FOLDER / f"{name}.json").write_text(text + "\n")
 
 
 def pulled(function, inputs, upstream, variables=()):
