@@ -13,6 +13,7 @@ from kerasbnn import QuantConv2D, QuantDense
 from kerasbnn.runtime import Interpreter
 from kerasbnn.tflite import ConversionError
 from tests.helpers.converting import BINARY, SIGNS, conv_net, samples_for
+from tests.helpers.eight_bit_networks import network
 
 pytestmark = [
     pytest.mark.skipif(
@@ -67,6 +68,19 @@ def test_the_file_computes_what_the_model_does(trained, tmp_path):
         assert model.metadata["labels"] == ["a", "b", "c", "d"]
     expected = keras.ops.convert_to_numpy(trained(x, training=False))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_layers_of_eight_bits(tmp_path):
+    model = network((16, 16, 1), 5, has_eight_bits=True, filters=(8, 32, 33))
+    x = samples_for(model, 20)
+    model.compile("adam", "mse")
+    model.fit(x, np.zeros((20, 5)), epochs=2, verbose=0)
+    report = kerasbnn.convert(model, tmp_path / "model.tflite", sample_inputs=x)
+    assert report["stem"].weight_bits == report["head"].weight_bits == 8
+    with Interpreter(tmp_path / "model.tflite", delegate=False) as interpreter:
+        found = interpreter.predict(x)
+    expected = keras.ops.convert_to_numpy(model(x, training=False))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_all_options_reach_the_other_process(tmp_path):
