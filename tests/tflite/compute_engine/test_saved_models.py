@@ -5,8 +5,10 @@ from collections import Counter
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import kerasbnn
+from kerasbnn.tflite.compute_engine import comparison
 from tests.helpers.compute_engine_cases import CASES, built
 from tests.helpers.compute_engine_models import inputs_of, outputs_of_keras
 
@@ -48,7 +50,9 @@ def test_it_computes_what_keras_does(exported):
     name, model, report, folder = exported
     inputs = inputs_of(model)
     loaded, serve = signature_of(folder)
-    found = serve(**{key: keras.ops.convert_to_tensor(x) for key, x in inputs.items()})
+    # TensorFlow's optimizer takes a constant for each column for a bias, and fails.
+    with comparison._operation_by_operation():
+        found = serve(**{key: ops.convert_to_tensor(x) for key, x in inputs.items()})
     expected = outputs_of_keras(model, inputs)
     assert found.keys() == expected.keys()
     rounding = {"rtol": 1e-5, "atol": 1e-5} if CASES[name].is_exact else {"rtol": 1e-3}
