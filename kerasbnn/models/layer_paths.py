@@ -57,6 +57,27 @@ def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return layer._flatten_layers(include_self=False, recursive=False)
 
 
+def own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Return the weights of a layer without those of the layers in it.
+
+    Args:
+        layer: Any layer or model.
+
+    Returns:
+        Variables, in the order of `layer.weights`.
+
+    Example:
+        >>> import keras
+        >>> from kerasbnn.models.layer_paths import own_weights
+        >>> dense = keras.layers.Dense(2)
+        >>> model = keras.Sequential([keras.Input((3,)), dense])
+        >>> [weight.name for weight in own_weights(dense)], own_weights(model)
+        (['kernel', 'bias'], [])
+    """
+    inside = {id(w) for part in sublayers(layer) for w in part.weights}
+    return [w for w in layer.weights if id(w) not in inside]
+
+
 def named_layers(model: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yield every layer below a model once, each with a path that no other has.
 

@@ -5,7 +5,7 @@ import math
 import keras
 
 from kerasbnn.layers.base import QuantizedLayer
-from kerasbnn.models.layer_paths import named_layers, sublayers
+from kerasbnn.models.layer_paths import named_layers, own_weights, sublayers
 from kerasbnn.runtime.composites import BITS, FLOAT
 from kerasbnn.tflite.fusion import Placed
 from kerasbnn.tflite.levels import StoredKernel
@@ -61,7 +61,7 @@ def converted_layers(
         int8 = [kernel for kernel in stored if kernel.path == path]
         found += [_int8(kernel, layer) for kernel in int8]
         has_others = not int8 or len(int8) < len(layer.kernel_roles)
-        if has_others and _has_own_weights(layer) and path not in fused:
+        if has_others and own_weights(layer) and path not in fused:
             found.append(_left_float(path, layer, marks, int8))
     return tuple(found)
 
@@ -123,17 +123,7 @@ def _left_float(path, layer, marks, int8):
         outputs="floats",
         fused=(),
         reason=reason or "it is not called",
-        float32_bytes=4 * sum(math.prod(w.shape) for w in _own_weights(layer))
+        float32_bytes=4 * sum(math.prod(w.shape) for w in own_weights(layer))
         - sum(4 * (kernel.weights + kernel.bias) for kernel in int8),
         bytes=None,
     )
-
-
-def _own_weights(layer):
-    """Return the weights that are the layer's own, not those of layers in it."""
-    inside = {id(w) for part in sublayers(layer) for w in part.weights}
-    return [w for w in layer.weights if id(w) not in inside]
-
-
-def _has_own_weights(layer):
-    return bool(_own_weights(layer))

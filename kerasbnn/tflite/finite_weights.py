@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasbnn.models.layer_paths import named_layers, sublayers
+from kerasbnn.models.layer_paths import named_layers, own_weights
 from kerasbnn.tflite.errors import ConversionError
 from kerasbnn.tflite.lowering import batch_normalization_terms
 
@@ -19,9 +19,7 @@ def check_finite(model: keras.Model):
         ConversionError: Some are NaN or infinite; it names the first such layer.
     """
     for path, layer in named_layers(model):
-        inside = {id(w) for part in sublayers(layer) for w in part.weights}
-        own = [w for w in layer.weights if id(w) not in inside]
-        values = [ops.convert_to_numpy(weight.value) for weight in own]
+        values = [ops.convert_to_numpy(weight.value) for weight in own_weights(layer)]
         if type(layer) is keras.layers.BatchNormalization and layer.built:
             values += batch_normalization_terms(layer)
         if not all(_is_finite(array) for array in values):

@@ -6,7 +6,7 @@ from collections import defaultdict
 import keras
 
 from kerasbnn.layers.base import QuantizedLayer
-from kerasbnn.models.layer_paths import named_layers, sublayers
+from kerasbnn.models.layer_paths import named_layers, own_weights
 from kerasbnn.tflite.compute_engine.binary_layers import packed_bytes
 from kerasbnn.tflite.compute_engine.graphs import Frozen
 from kerasbnn.tflite.compute_engine.lowering import Lowering
@@ -45,7 +45,7 @@ def exported_layers(
             graph.has(tensor) for tensor in lowering.normalized[path]
         ):
             continue
-        elif _own_weights(layer):
+        elif own_weights(layer):
             found.append(_float(path, layer, lowering))
     return tuple(found)
 
@@ -133,10 +133,4 @@ def _float(path, layer, lowering):
 
 
 def _float32_bytes(layer):
-    return 4 * sum(math.prod(weight.shape) for weight in _own_weights(layer))
-
-
-def _own_weights(layer):
-    """Return the weights that are the layer's own, not those of layers in it."""
-    inside = {id(w) for part in sublayers(layer) for w in part.weights}
-    return [w for w in layer.weights if id(w) not in inside]
+    return 4 * sum(math.prod(weight.shape) for weight in own_weights(layer))
