@@ -206,11 +206,20 @@ def _short(path, layer):
 
 def _notes(report):
     grid = Table.grid(padding=(0, 2))
-    size = f"{byte_size(report.bytes)}, {_times(report.compression_ratio)} than the "
-    grid.add_row(Text("Size", style="bold"), Text(f"{size}float32 weights"))
+    if report.format == "larq":
+        size = f"{byte_size(report.bytes)}, before Larq Compute Engine packs anything"
+    else:
+        size = (
+            f"{byte_size(report.bytes)}, {_times(report.compression_ratio)} than the "
+        )
+        size += "float32 weights"
+    grid.add_row(Text("Size", style="bold"), Text(size))
     if report.format == "larq" and report.has_packed:
-        text = "bytes of packed layers are those in the file of Larq Compute Engine"
-        grid.add_row(Text("Bytes", style="bold"), Text(text))
+        packed = [layer for layer in report.layers if layer.packed]
+        small = sum(layer.bytes or 0 for layer in packed)
+        large = sum(layer.float32_bytes for layer in packed)
+        text = f"{byte_size(small)} in its file, {_times(large / small)} than in floats"
+        grid.add_row(Text("Packed layers", style="bold"), Text(text))
     if not report.has_packed:
         text = Text("no binary layer: nothing is packed")
         grid.add_row(Text("Packed", style="bold"), text)

@@ -38,6 +38,20 @@ def test_nothing_but_the_saved_model_is_left(model, tmp_path):
     assert report.format == "larq"
 
 
+def test_the_report_tells_what_packing_saves(model, tmp_path):
+    report = export(model, tmp_path / "model")
+    packed = [layer for layer in report.layers if layer.packed]
+    assert 0 < len(packed) < len(report.layers)
+    large, small = (
+        sum(getattr(layer, name) for layer in packed)
+        for name in ("float32_bytes", "bytes")
+    )
+    text = " ".join(str(report).split())
+    assert f"in its file, {large / small:.1f} times smaller than in floats" in text
+    assert "before Larq Compute Engine packs anything" in text
+    assert "than the float32 weights" not in text
+
+
 def test_another_saved_model_is_replaced(model, tmp_path):
     for net in (model, trained(dense_net(), seed=3)):
         export(net, tmp_path / "model")
