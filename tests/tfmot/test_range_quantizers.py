@@ -61,22 +61,22 @@ def test_values_gradients_and_ranges_are_those_of_tfmot():
         quantizer.build(shape)
         has_channels = per_axis and cls == "LastValueQuantizer"
         for x, upstream, training in steps_of(name, kind, shape):
+            case = f"case {name}: {cls}{arguments} on {kind} {shape}"
+            sizes = shape[-1:] if has_channels else ()
+            ends = [read.take(key, sizes) for key in ("min", "max")]
+            expected, passes = (read.take(key, shape) for key in ("outputs", "passes"))
+            if BACKEND == "jax" and int(name) % 5:
+                # It compiles every call, which takes minutes for all of them.
+                continue
             outputs, gradient = value_and_gradient(
                 lambda x, q=quantizer, t=training: q(x, training=t), tensor(x), upstream
             )
-            case = f"case {name}: {cls}{arguments} on {kind} {shape}"
-            sizes = shape[-1:] if has_channels else ()
-            ends = []
-            for key, variable in (
-                ("min", quantizer.min_value),
-                ("max", quantizer.max_value),
-            ):
-                ends.append(read.take(key, sizes))
+            variables = quantizer.min_value, quantizer.max_value
+            for variable, end in zip(variables, ends, strict=True):
                 assert tuple(variable.shape) == sizes, case
                 np.testing.assert_allclose(
-                    array(variable.value), ends[-1], rtol=3e-7, err_msg=case
+                    array(variable.value), end, rtol=3e-7, err_msg=case
                 )
-            expected, passes = (read.take(key, shape) for key in ("outputs", "passes"))
             if (
                 BACKEND == "jax"
                 and near_half(ends[0], *ends, bits, narrow_range)[0].any()
@@ -99,7 +99,7 @@ def test_values_gradients_and_ranges_are_those_of_tfmot():
             ).any(axis=-1)
             same = array(gradient) == np.where(passes, upstream, 0)
             assert (same | edges).all(), case
-    assert compared > (75_000 if BACKEND == "tensorflow" else 40_000)
+    assert compared > {"tensorflow": 75_000, "torch": 75_000, "jax": 8_000}[BACKEND]
     assert ties < compared / 1000
     assert read.places["outputs"] == len(read.arrays["outputs"])
 
